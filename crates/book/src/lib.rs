@@ -1,0 +1,1 @@
+//! Who our devices are: identities, keys and their history; imports and exports.

@@ -1,0 +1,3 @@
+//! The command `landfall`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tokio drivers that carry landfall-proto over real sockets: LAN client, scanner.

@@ -1,0 +1,202 @@
+//! Names and keys of devices, as newtypes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+/// Why a text is no identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing in it.
+    #[error("{what} is empty")]
+    Empty {
+        /// Which identifier.
+        what: &'static str,
+    },
+    /// Longer than any real one.
+    #[error("{what} has {len} characters, more than {max}")]
+    TooLong {
+        /// Which identifier.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A character that no real one holds.
+    #[error("{what} {text:?} holds the character {bad:?}; letters, digits and . : _ - are allowed")]
+    BadCharacter {
+        /// Which identifier.
+        what: &'static str,
+        /// The whole text.
+        text: String,
+        /// The first offending character.
+        bad: char,
+    },
+}
+
+/// Why a text is no local key. The text itself is never part of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Local keys are 16 bytes.
+    #[error("a local key has 16 bytes, this one has {0}")]
+    Length(usize),
+    /// Printable ASCII only (lan.md 0.2).
+    #[error("a local key is printable ASCII; byte {0} of this one is not")]
+    NotAscii(usize),
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Checks and takes the text.
+            ///
+            /// # Errors
+            /// Empty, too long, or a character outside `[A-Za-z0-9._:-]`.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                let text = text.as_ref();
+                if text.is_empty() {
+                    return Err(IdError::Empty { what: $what });
+                }
+                if text.len() > $max {
+                    return Err(IdError::TooLong { what: $what, len: text.len(), max: $max });
+                }
+                if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._:-".contains(*c))) {
+                    return Err(IdError::BadCharacter { what: $what, text: text.to_owned(), bad });
+                }
+                Ok(Self(text.into()))
+            }
+
+            /// The text as it stands on the wire.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(s: &str) -> Result<Self, IdError> {
+                Self::new(s)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(s: String) -> Result<Self, IdError> {
+                Self::new(s)
+            }
+        }
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.into()
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A device id (`gwId`, `devId`): 20 or 22 characters on real devices (lan.md 6.3).
+    DeviceId, "device id", 64
+);
+text_id!(
+    /// The node id of a sub-device behind a gateway, a Zigbee address for instance (lan.md 3.9).
+    Cid, "cid", 64
+);
+text_id!(
+    /// A product id (`productKey`).
+    ProductId, "product id", 64
+);
+text_id!(
+    /// A hardware id, which survives every pairing.
+    Uuid, "uuid", 64
+);
+
+/// The 16 bytes of text that a device got at its pairing. Printed as `LocalKey(..)`, wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LocalKey([u8; 16]);
+
+impl LocalKey {
+    /// Takes the key as text. It is never URL- or HTML-decoded: since 2023 it may hold any printable ASCII (lan.md 0.2).
+    ///
+    /// # Errors
+    /// Not 16 bytes, or not printable ASCII.
+    pub fn new(text: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        let text = text.as_ref();
+        let bytes: [u8; 16] = text.try_into().map_err(|_| KeyError::Length(text.len()))?;
+        match bytes.iter().position(|b| !(0x20..0x7f).contains(b)) {
+            Some(at) => Err(KeyError::NotAscii(at)),
+            None => Ok(Self(bytes)),
+        }
+    }
+
+    /// The secret itself, for ciphers and for files that are allowed to hold it.
+    pub fn expose(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The secret as text, for files that are allowed to hold it.
+    pub fn expose_str(&self) -> &str {
+        // `new` admits ASCII only.
+        std::str::from_utf8(&self.0).unwrap_or("")
+    }
+}
+
+impl fmt::Debug for LocalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalKey(..)")
+    }
+}
+
+impl Drop for LocalKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_never_print() {
+        let key = LocalKey::new("Kx7$v9Qm2#Lp4&Rz").unwrap();
+        assert_eq!(format!("{key:?}"), "LocalKey(..)");
+        assert_eq!(key.expose_str(), "Kx7$v9Qm2#Lp4&Rz");
+    }
+
+    #[test]
+    fn keys_are_checked() {
+        assert_eq!(LocalKey::new("short"), Err(KeyError::Length(5)));
+        assert_eq!(LocalKey::new("0123456789abcde\n"), Err(KeyError::NotAscii(15)));
+        assert!(!KeyError::Length(5).to_string().contains("short"));
+    }
+
+    #[test]
+    fn ids_are_checked() {
+        assert!(DeviceId::new("bf0123456789abcdefvx01").is_ok());
+        assert!(matches!(DeviceId::new(""), Err(IdError::Empty { .. })));
+        assert!(matches!(DeviceId::new("a b"), Err(IdError::BadCharacter { bad: ' ', .. })));
+        assert!(matches!(DeviceId::new("x".repeat(65)), Err(IdError::TooLong { len: 65, .. })));
+    }
+}

@@ -1,0 +1,1 @@
+//! Virtual devices with stock-firmware behaviour: test double and demo.
