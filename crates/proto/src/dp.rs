@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(dps.value(DpId(51)), Some(&DpValue::Value(23)));
         assert_eq!(dps.value(DpId(52)), Some(&DpValue::Json("[1,2]".into())));
         assert_eq!(dps.value(DpId(53)), Some(&DpValue::Value(-7)));
-        assert_eq!(dps.len(), 6);
+        assert_eq!(dps.len(), 7);
     }
 
     #[test]

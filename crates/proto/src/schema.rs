@@ -184,10 +184,18 @@ impl Schema {
                 }
             }
             (DpKind::String(max), DpValue::String(s)) => {
-                if s.len() > *max { out(format!("at most {max} bytes"), &value) } else { Ok(value) }
+                if s.len() > *max {
+                    out(format!("at most {max} bytes"), &value)
+                } else {
+                    Ok(value)
+                }
             }
             (DpKind::Raw(max), DpValue::Raw(b)) => {
-                if b.len() > *max { out(format!("at most {max} bytes of base64"), &value) } else { Ok(value) }
+                if b.len() > *max {
+                    out(format!("at most {max} bytes of base64"), &value)
+                } else {
+                    Ok(value)
+                }
             }
             (DpKind::Bitmap(_), DpValue::Bitmap(_)) => Ok(value),
             (kind, _) => Err(MisfitError::WrongType {
@@ -255,7 +263,9 @@ mod tests {
         assert_eq!(text(9, DpValue::Value(7)), "dp 9 (countdown_1) takes 0 to 86400 in steps of 5, not 7");
         assert_eq!(text(38, DpValue::text("maybe")), "dp 38 (relay_status) takes one of off, on, not maybe");
         assert_eq!(text(19, DpValue::Bool(true)), "dp 19 (cur_power) is read-only");
-        assert!(text(77, DpValue::Bool(true)).starts_with("dp 77 is not a point of this product; it has 1, 9"));
+        assert!(
+            text(77, DpValue::Bool(true)).starts_with("dp 77 is not a point of this product; it has 1, 9")
+        );
         assert!(text(41, DpValue::text("AQIDBAU=")).contains("at most 4 bytes"));
     }
 

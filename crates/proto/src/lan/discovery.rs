@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::version::Version;
-use crate::id::{DeviceId, ProductId, Uuid};
 use crate::Entropy;
+use crate::id::{DeviceId, ProductId, Uuid};
 
 /// Where 3.1 devices announce themselves, in clear.
 pub const PORT_CLEAR: u16 = 6666;
