@@ -2,7 +2,7 @@
 //!
 //! Nothing in this crate opens a socket, reads a clock, rolls dice or awaits. Time and randomness come in as
 //! arguments ([`Now`], [`Entropy`]), so that golden vectors replay bit by bit and two parties can be run
-//! against each other on a virtual clock. `tests/purity.rs` holds the crate to it.
+//! against each other on a virtual clock. `crates/cli/tests/architecture` holds the crate to it.
 
 pub mod crypto;
 pub mod dp;

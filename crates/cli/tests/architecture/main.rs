@@ -1,0 +1,137 @@
+//! The architecture's rules as tests: each invariant of ARCHITECTURE.md that a program can check is checked here.
+//!
+//! `rules` holds the rules and proves on bad samples that each bites; this file applies them to the tree.
+
+mod rules;
+mod source;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Crates without I/O, clock, randomness and async.
+const PURE: &[(&str, &str)] = &[("landfall-proto", "proto"), ("landfall-flash", "flash")];
+
+/// Files that may hold `unsafe`. The TLS-PSK file of link joins them when it exists.
+const MAY_BE_UNSAFE: &[&str] = &[];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("the workspace holds crates/cli")
+        .to_owned()
+}
+
+/// Every Rust file below `folder`, as (path from the workspace's root, text).
+fn rust_files(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        for entry in entries {
+            let path = entry.expect("a folder can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                let name = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+                found.push((name, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no Rust files in {}: the rule would check nothing", folder.display());
+    found
+}
+
+/// The `src` folders of our crates, by folder name.
+fn crates() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root().join("crates"))
+        .expect("crates/ exists")
+        .map(|e| e.expect("a folder can be listed"))
+        .filter(|e| e.path().join("Cargo.toml").is_file())
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.contains(&"proto".to_owned()) && names.contains(&"cli".to_owned()), "{names:?}");
+    names
+}
+
+/// Applies `rule` to files and fails with one line per breach.
+fn check(what: &str, files: impl IntoIterator<Item = (String, String)>, rule: fn(&str) -> Vec<String>) {
+    let breaches: Vec<String> = files
+        .into_iter()
+        .flat_map(|(name, text)| rule(&text).into_iter().map(move |breach| format!("  {name}, {breach}")))
+        .collect();
+    assert!(breaches.is_empty(), "{what}:\n{}", breaches.join("\n"));
+}
+
+fn metadata() -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+#[test]
+fn arrows_between_crates_never_turn() {
+    let turned = rules::turned_arrows(&metadata());
+    assert!(turned.is_empty(), "these dependencies break the layers of ARCHITECTURE.md: {turned:#?}");
+}
+
+#[test]
+fn only_proto_depends_on_ciphers() {
+    let found = rules::cipher_dependencies(&metadata());
+    assert!(found.is_empty(), "ciphers belong into proto/src/crypto.rs: {found:#?}");
+}
+
+#[test]
+fn pure_crates_depend_on_nothing_impure() {
+    let pure: Vec<&str> = PURE.iter().map(|(package, _)| *package).collect();
+    let found = rules::impure_dependencies(&metadata(), &pure);
+    assert!(found.is_empty(), "pure crates have no runtime, no sockets, no dice: {found:#?}");
+}
+
+#[test]
+fn pure_crates_have_no_clock_dice_sockets_or_async() {
+    for (_, folder) in PURE {
+        let src = root().join("crates").join(folder).join("src");
+        if src.is_dir() {
+            check("a pure crate reaches outside", rust_files(&src), rules::impurities);
+        }
+    }
+}
+
+#[test]
+fn only_one_file_names_cipher_crates() {
+    let files =
+        crates().into_iter().flat_map(|name| rust_files(&root().join("crates").join(name).join("src")));
+    let files = files.filter(|(name, _)| name != "crates/proto/src/crypto.rs");
+    check("ciphers are named outside crates/proto/src/crypto.rs", files, rules::cipher_names);
+}
+
+#[test]
+fn only_the_cli_prints() {
+    let names = crates().into_iter().filter(|name| name != "cli");
+    let files = names.flat_map(|name| rust_files(&root().join("crates").join(name).join("src")));
+    check("only crates/cli prints", files, rules::prints);
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    let files = rust_files(&root().join("crates"));
+    let files = files.into_iter().filter(|(name, _)| !MAY_BE_UNSAFE.contains(&name.as_str()));
+    check("unsafe code", files, rules::unsafe_code);
+}
+
+#[test]
+fn every_crate_takes_the_common_lints() {
+    for name in crates() {
+        let path = root().join("crates").join(&name).join("Cargo.toml");
+        let manifest = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{name} does not take the workspace's lints");
+    }
+}
