@@ -8,7 +8,10 @@ use super::command::Command;
 use super::version::{ReplySequence, Version};
 use crate::dp::{DpId, Dps};
 use crate::id::{Cid, DeviceId, LocalKey};
-use crate::{Entropy, Now};
+
+mod session;
+
+pub use session::DeviceSession;
 
 /// Habits of a device's protocol layer.
 #[derive(Clone, Debug)]
@@ -102,7 +105,7 @@ pub enum DeviceEvent {
         /// The whole body.
         body: Vec<u8>,
     },
-    /// Another command.
+    /// Another command. Stock firmware's answer: [`DeviceSession::reply_unknown`].
     Other {
         /// To answer with.
         ticket: Ticket,
@@ -173,80 +176,4 @@ pub enum DeviceOutput {
     Event(DeviceEvent),
     /// Nothing now; call `handle_timeout` at this time at the latest.
     Wait(Duration),
-}
-
-/// The device's end of one connection. Answers heartbeats, negotiations and malformed requests by itself.
-#[derive(Debug)]
-pub struct DeviceSession {
-    config: DeviceConfig,
-}
-
-impl DeviceSession {
-    /// Starts on a connection that was just accepted.
-    pub fn new(config: DeviceConfig, now: Now, entropy: &mut dyn Entropy) -> Self {
-        let _ = (now, entropy);
-        Self { config }
-    }
-    /// The configuration.
-    pub fn config(&self) -> &DeviceConfig {
-        &self.config
-    }
-    /// Takes bytes from the client.
-    pub fn handle_input(&mut self, bytes: &[u8], now: Now) {
-        let _ = (bytes, now);
-        todo!()
-    }
-    /// The client closed the connection.
-    pub fn handle_close(&mut self) {
-        todo!()
-    }
-    /// Lets due deadlines act (idle client).
-    pub fn handle_timeout(&mut self, now: Now) {
-        let _ = now;
-        todo!()
-    }
-    /// True once commands are accepted.
-    pub fn is_ready(&self) -> bool {
-        todo!()
-    }
-    /// Empty acknowledgement of a control, refresh or extension.
-    pub fn ack(&mut self, ticket: Ticket) {
-        let _ = ticket;
-        todo!()
-    }
-    /// Points as the answer to a query.
-    pub fn reply_points(&mut self, ticket: Ticket, cid: Option<&Cid>, dps: &Dps) {
-        let _ = (ticket, cid, dps);
-        todo!()
-    }
-    /// An error text with retcode 1.
-    pub fn reply_error(&mut self, ticket: Ticket, error: DeviceError) {
-        let _ = (ticket, error);
-        todo!()
-    }
-    /// Any body as the answer.
-    pub fn reply_body(&mut self, ticket: Ticket, retcode: u32, body: &[u8]) {
-        let _ = (ticket, retcode, body);
-        todo!()
-    }
-    /// A STATUS report. Before a session key exists it goes out under the local key, as stock firmware does (lan.md 4.2).
-    pub fn push(&mut self, cid: Option<&Cid>, dps: &Dps, now: Now) {
-        let _ = (cid, dps, now);
-        todo!()
-    }
-    /// A STATUS report marked `type:"query"`: no change (lan.md 5.3).
-    pub fn push_unchanged(&mut self, cid: Option<&Cid>, dps: &Dps, now: Now) {
-        let _ = (cid, dps, now);
-        todo!()
-    }
-    /// A LAN_EXT_STREAM frame by itself (sub-device online report).
-    pub fn push_extension(&mut self, body: &[u8]) {
-        let _ = body;
-        todo!()
-    }
-    /// The next thing to do. Call until it returns [`DeviceOutput::Wait`].
-    pub fn poll_output(&mut self, now: Now, entropy: &mut dyn Entropy) -> DeviceOutput {
-        let _ = (now, entropy);
-        todo!()
-    }
 }

@@ -4,7 +4,6 @@
 //! is single-use; reconnecting lives outside.
 
 use core::time::Duration;
-use std::sync::Arc;
 
 use super::body::{Report, SubdevicesOnline};
 use super::command::Command;
@@ -12,7 +11,11 @@ use super::frame::FramingError;
 use super::version::Version;
 use crate::dp::{DpId, Dps};
 use crate::id::{Cid, DeviceId, LocalKey};
-use crate::{Entropy, Now};
+
+mod driver;
+mod flight;
+
+pub use driver::Session;
 
 /// Times of a session (lan.md 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub struct Config {
     /// Ask in the device22 form (always so on 3.2). Null writes are executed by some devices: only when the owner
     /// chose it (lan.md 5.5).
     pub device22: bool,
-    /// Points that a device22 query lists.
+    /// Points that a device22 query lists; point 1 when empty.
     pub device22_points: Vec<DpId>,
     /// Times.
     pub timing: Timing,
@@ -134,6 +137,12 @@ pub enum RequestError {
         /// The time waited.
         after: Duration,
     },
+    /// The answer came but is not under our key: the local key is wrong (lan.md 3.4).
+    #[error("the answer to {command} is not under this local key")]
+    WrongKey {
+        /// The command.
+        command: Command,
+    },
     /// The session ended first.
     #[error("the connection ended before the answer to {command}")]
     Closed {
@@ -186,6 +195,8 @@ pub enum Event {
         /// Its body.
         body: Vec<u8>,
     },
+    /// An answer was not under our key (3.1 to 3.3). Three in a row end the session.
+    KeySuspect,
     /// The stream was disturbed but goes on.
     Disturbed(FramingError),
     /// The session is over: close the socket. Nothing follows.
@@ -245,51 +256,4 @@ pub enum Output {
     /// Nothing now; call [`Session::handle_timeout`] at this time (on [`Now::mono`]) at the latest, or when bytes come.
     /// `Duration::MAX` when there is no deadline.
     Wait(Duration),
-}
-
-/// The client's end of one connection.
-#[derive(Debug)]
-pub struct Session {
-    config: Arc<Config>,
-}
-
-impl Session {
-    /// Starts a session on a connection that has just opened.
-    pub fn new(config: Arc<Config>, now: Now, entropy: &mut dyn Entropy) -> Self {
-        let _ = (now, entropy);
-        Self { config }
-    }
-    /// The configuration.
-    pub fn config(&self) -> &Arc<Config> {
-        &self.config
-    }
-    /// Takes bytes from the connection, any number of frames or parts of frames.
-    pub fn handle_input(&mut self, bytes: &[u8], now: Now) {
-        let _ = (bytes, now);
-        todo!()
-    }
-    /// The peer closed the connection (EOF or reset).
-    pub fn handle_close(&mut self, now: Now) {
-        let _ = now;
-        todo!()
-    }
-    /// Lets due deadlines act.
-    pub fn handle_timeout(&mut self, now: Now) {
-        let _ = now;
-        todo!()
-    }
-    /// Queues a request. One request per (command, cid) is outstanding at a time, the rest wait in order.
-    pub fn request(&mut self, request: Request, now: Now) -> RequestId {
-        let _ = (request, now);
-        todo!()
-    }
-    /// Ends the session; outstanding requests end with [`RequestError::Closed`].
-    pub fn close(&mut self) {
-        todo!()
-    }
-    /// The next thing to do. Call until it returns [`Output::Wait`].
-    pub fn poll_output(&mut self, now: Now, entropy: &mut dyn Entropy) -> Output {
-        let _ = (now, entropy);
-        todo!()
-    }
 }
