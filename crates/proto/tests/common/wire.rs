@@ -1,0 +1,1 @@
+//! (two-party wire, below)
