@@ -1,0 +1,328 @@
+//! Where a book is kept.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::book::{Book, BookError};
+use crate::import::{self, ImportError};
+
+/// The number of the form in which we write. A file with a greater one was written by a newer Landfall.
+pub const SCHEMA: u32 = 1;
+/// The file in the data directory.
+pub const FILE_NAME: &str = "book.json";
+/// The file that carries the advisory lock; `book.json` itself is replaced at each change.
+pub const LOCK_NAME: &str = "book.lock";
+/// A book of 10,000 devices with full mappings stays below this many bytes.
+const MAX_FILE: u64 = 64 << 20;
+/// How long a change waits for another process to finish its own.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a book could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system said no.
+    #[error("can't {doing} {}", .path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Written by a newer program; it may hold what we would lose.
+    #[error("{} has schema {found}; this version of landfall knows schemas up to {SCHEMA}", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema number.
+        found: u32,
+    },
+    /// Not a book. The text of the file is not repeated: it holds keys.
+    #[error("{} is damaged at line {line}, column {column}: {what}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where, counted from 1.
+        line: usize,
+        /// Where, counted from 1.
+        column: usize,
+        /// In a few words.
+        what: &'static str,
+    },
+    /// A book that contradicts itself.
+    #[error("{} contradicts itself", .path.display())]
+    Contradiction {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        source: BookError,
+    },
+    /// No book has this size.
+    #[error("{} has {size} bytes, more than {MAX_FILE}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Another process holds the lock.
+    #[error("another process is changing {}", .path.display())]
+    Locked {
+        /// The book.
+        path: PathBuf,
+    },
+    /// A devices.json that is used in place of the book is not ours to change.
+    #[error("{} is used as it is, for reading only", .path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A devices.json that is used in place of the book can't be understood.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The change itself was not possible; nothing was written.
+    #[error(transparent)]
+    Refused(#[from] BookError),
+}
+
+/// A place that keeps a book. A file today ([`FileStore`]); a fleet can keep it in a database.
+pub trait BookStore {
+    /// The book as it stands.
+    ///
+    /// # Errors
+    /// It can't be read or understood.
+    fn load(&self) -> Result<Book, StoreError>;
+
+    /// Changes the book: reads it, lets `change` work on it, and keeps the result, all under one lock. When `change`
+    /// fails, or leaves the book as it was, nothing is written.
+    ///
+    /// # Errors
+    /// It can't be read, locked or written, or `change` failed.
+    fn update(&self, change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>) -> Result<Book, StoreError>;
+
+    /// Where it is, for messages.
+    fn place(&self) -> &Path;
+}
+
+/// The form of the file.
+#[derive(Serialize)]
+struct Written<'a> {
+    schema: u32,
+    devices: &'a Book,
+}
+
+/// Read first, alone: a newer file may have another form beside it.
+#[derive(Deserialize)]
+struct Header {
+    schema: u32,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    devices: Book,
+}
+
+/// `book.json` in a data directory.
+#[derive(Debug, Clone)]
+pub struct FileStore {
+    dir: PathBuf,
+    path: PathBuf,
+}
+
+impl FileStore {
+    /// The book of this data directory. Nothing is read or made yet.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let dir = dir.into();
+        Self { path: dir.join(FILE_NAME), dir }
+    }
+
+    /// Whether there is a book.
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+        let path = path.to_owned();
+        move |source| StoreError::Io { doing, path, source }
+    }
+
+    /// Makes the directory (0700) when it is missing, and takes the lock.
+    fn lock(&self) -> Result<File, StoreError> {
+        let mut make = DirBuilder::new();
+        make.recursive(true);
+        #[cfg(unix)]
+        make.mode(0o700);
+        make.create(&self.dir).map_err(Self::io("make the directory", &self.dir))?;
+        let path = self.dir.join(LOCK_NAME);
+        let mut open = OpenOptions::new();
+        open.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        open.mode(0o600);
+        let file = open.open(&path).map_err(Self::io("open", &path))?;
+        let until = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: self.path.clone() }),
+                Err(TryLockError::Error(e)) => return Err(Self::io("lock", &path)(e)),
+            }
+        }
+    }
+
+    /// Writes beside the book, then puts it in the book's place: at any moment one of the two is whole.
+    fn write(&self, book: &Book) -> Result<(), StoreError> {
+        let mut text = serde_json::to_vec_pretty(&Written { schema: SCHEMA, devices: book })
+            .map_err(|e| Self::io("write", &self.path)(e.into()))?;
+        text.push(b'\n');
+        replace_file(&self.path, &text)
+    }
+}
+
+/// Replaces a file by one with this content and mode 0600, or leaves it untouched.
+///
+/// # Errors
+/// The directory can't be written.
+pub fn replace_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let io = FileStore::io;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    // Left by a process of the same number that died halfway; never follow what stands there.
+    if let Err(e) = fs::remove_file(&new)
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        return Err(io("remove", &new)(e));
+    }
+    let mut open = OpenOptions::new();
+    open.write(true).create_new(true);
+    #[cfg(unix)]
+    open.mode(0o600);
+    let mut file = open.open(&new).map_err(io("create", &new))?;
+    let written =
+        file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&new, path));
+    if let Err(e) = written {
+        // Keys must not lie around in a half-written file; the first error is the one to tell.
+        drop(fs::remove_file(&new));
+        return Err(io("write", path)(e));
+    }
+    // The rename itself must survive a power cut.
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(dir).and_then(|d| d.sync_all()).map_err(io("sync", dir))
+}
+
+/// Reads a file of bounded size.
+pub(crate) fn read_bounded(path: &Path, max: u64) -> io::Result<Result<Vec<u8>, u64>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > max {
+        return Ok(Err(size));
+    }
+    let mut text = Vec::new();
+    // The size may be 0 for a pipe and may grow while we read.
+    file.take(max + 1).read_to_end(&mut text)?;
+    let read = text.len() as u64;
+    Ok(if read > max { Err(read) } else { Ok(text) })
+}
+
+impl BookStore for FileStore {
+    fn load(&self) -> Result<Book, StoreError> {
+        let path = &self.path;
+        let text = match read_bounded(path, MAX_FILE) {
+            Ok(Ok(text)) => text,
+            Ok(Err(size)) => return Err(StoreError::TooLarge { path: path.clone(), size }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Book::new()),
+            Err(e) => return Err(Self::io("read", path)(e)),
+        };
+        let damaged = |e: &serde_json::Error| StoreError::Damaged {
+            path: path.clone(),
+            line: e.line(),
+            column: e.column(),
+            what: match e.classify() {
+                serde_json::error::Category::Eof => "the file ends too early",
+                serde_json::error::Category::Data => "a value that doesn't belong there",
+                _ => "not JSON",
+            },
+        };
+        let Header { schema } = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        if schema > SCHEMA {
+            return Err(StoreError::Newer { path: path.clone(), found: schema });
+        }
+        let Stored { devices } = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        devices.check().map_err(|source| StoreError::Contradiction { path: path.clone(), source })?;
+        self.warn_if_readable_by_others();
+        Ok(devices)
+    }
+
+    fn update(&self, change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>) -> Result<Book, StoreError> {
+        let _lock = self.lock()?;
+        let before = self.load()?;
+        let mut book = before.clone();
+        change(&mut book)?;
+        if book != before {
+            book.check()?;
+            self.write(&book)?;
+        }
+        Ok(book)
+    }
+
+    fn place(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl FileStore {
+    /// The book is written 0600; if somebody opened it to others since, the owner should know.
+    fn warn_if_readable_by_others(&self) {
+        #[cfg(unix)]
+        if let Ok(meta) = fs::metadata(&self.path)
+            && meta.permissions().mode() & 0o077 != 0
+        {
+            tracing::warn!("{} holds keys and others can read it; chmod 600 it", self.path.display());
+        }
+    }
+}
+
+/// A devices.json used in place of the book, for reading only.
+#[derive(Debug, Clone)]
+pub struct DevicesFile {
+    path: PathBuf,
+}
+
+impl DevicesFile {
+    /// This file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl BookStore for DevicesFile {
+    fn load(&self) -> Result<Book, StoreError> {
+        let entries = import::read(&self.path)?;
+        Ok(Book::as_read(entries.into_iter().map(import::Entry::into_device).collect()))
+    }
+
+    fn update(
+        &self,
+        _change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>,
+    ) -> Result<Book, StoreError> {
+        Err(StoreError::ReadOnly { path: self.path.clone() })
+    }
+
+    fn place(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
