@@ -104,7 +104,8 @@ pub struct FaultDice {
 impl FaultDice {
     /// Dice that follow `plan` from `now` on; the same seed gives the same faults.
     pub fn new(plan: FaultPlan, seed: u64, now: Duration) -> Self {
-        let mut it = Self { plan, dice: Dice::labelled(seed, "faults"), reboot_at: None, move_at: None, forced: None };
+        let mut it =
+            Self { plan, dice: Dice::labelled(seed, "faults"), reboot_at: None, move_at: None, forced: None };
         it.reboot_at = it.plan.reboot.map(|r| now + it.dice_interval(r.every));
         it.move_at = it.plan.moves.map(|every| now + it.dice_interval(every));
         it
@@ -216,7 +217,10 @@ mod tests {
     fn nothing_happens_by_default() {
         let mut dice = FaultDice::new(FaultPlan::default(), 1, Duration::ZERO);
         assert!(dice.plan().is_quiet());
-        assert!((0..1_000).all(|_| dice.inbound() == Fate::Pass && dice.outbound() == Fate::Pass && !dice.wedges()));
+        assert!(
+            (0..1_000)
+                .all(|_| dice.inbound() == Fate::Pass && dice.outbound() == Fate::Pass && !dice.wedges())
+        );
         assert_eq!(dice.next_scheduled(), None);
         assert_eq!(dice.scheduled(Duration::from_secs(1_000_000)), None);
     }
@@ -225,7 +229,9 @@ mod tests {
     fn the_same_seed_gives_the_same_faults() {
         let story = |seed| {
             let mut dice = FaultDice::new(rough(), seed, Duration::ZERO);
-            (0..500).map(|i| (dice.inbound(), dice.scheduled(Duration::from_secs(i * 20)))).collect::<Vec<_>>()
+            (0..500)
+                .map(|i| (dice.inbound(), dice.scheduled(Duration::from_secs(i * 20))))
+                .collect::<Vec<_>>()
         };
         assert_eq!(story(1), story(1));
         assert_ne!(story(1), story(2));
@@ -244,7 +250,10 @@ mod tests {
                 assert!((50..=900).contains(&d.as_millis()));
             }
         }
-        assert!((0..200).all(|_| dice.outbound() != Fate::ResetAfter), "nothing to carry out in that direction");
+        assert!(
+            (0..200).all(|_| dice.outbound() != Fate::ResetAfter),
+            "nothing to carry out in that direction"
+        );
     }
 
     #[test]

@@ -167,6 +167,9 @@ pub enum PhysicalError {
         /// The button asked for.
         button: u8,
     },
+    /// There is no such sub-device.
+    #[error("no sub-device has the cid {0:?}")]
+    NoSubDevice(String),
     /// The point can't take the value.
     #[error(transparent)]
     Misfit(#[from] MisfitError),
@@ -228,7 +231,7 @@ impl FromStr for Physical {
     }
 }
 
-/// A journal or event shows who reported: the device or a sub-device.
+/// Why points changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {

@@ -62,7 +62,6 @@ impl DeviceModel for Sensor {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::kind::Kind;
     use crate::load::Load;
     use crate::model::apply;

@@ -66,7 +66,6 @@ impl DeviceModel for Switch {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::kind::Kind;
     use crate::load::Load;
     use crate::model::apply;
