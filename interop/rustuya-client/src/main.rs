@@ -46,7 +46,7 @@ async fn obey(device: &Device, command: &Value) -> Result<(), Failure> {
         }
         "set_many" => device.set_dps(command["dps"].clone()).await?,
         "heartbeat" => device.send(CommandType::HeartBeat, None).await?,
-        "refresh" => device.send(CommandType::UpdateDps, Some(json!({ "dpId": command["dps"] }))).await?,
+        "refresh" => device.send(CommandType::UpdateDps, Some(command["dps"].clone())).await?,
         other => return Err(format!("unknown command {other:?}").into()),
     }
     Ok(())
