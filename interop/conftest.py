@@ -46,8 +46,11 @@ def started():
     """Programs of this test; ended when it is over, each by its own id."""
     programs = []
     yield programs
+    died = [p for p in programs if isinstance(p, Agent) and p.process.poll() not in (None, 0)]
     for program in reversed(programs):
         program.stop()
+    for program in died:
+        pytest.fail(f"{program.argv[1:]} died with {program.process.returncode}: {program.tail()}")
 
 
 @pytest.fixture

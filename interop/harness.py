@@ -257,3 +257,47 @@ def devices_json(path, devices):
 def fail_if_misused():
     if sys.platform == "darwin":
         pytest.skip("skipped: NEED Linux: macOS has no 127.0.0.0/8")
+
+
+class Network:
+    """Two network namespaces joined by a cable: `devices` and `people`. Ports 6666, 6667 and 7000 are fixed by the protocol;
+    in here they are free, and broadcasts reach nobody else."""
+
+    def __init__(self, device_count):
+        need(os.geteuid() == 0, "NEED root (network namespaces)")
+        need(shutil.which("ip"), "NEED ip (Debian package iproute2)")
+        tag = f"{os.getpid()}-{random.randrange(1000)}"
+        self.devices = f"landfall-devices-{tag}"
+        self.people = f"landfall-people-{tag}"
+        self.addresses = [f"10.77.0.{10 + i}" for i in range(device_count)]
+        self.broadcast = "10.77.0.255"
+        self.made = []
+        try:
+            for name in (self.devices, self.people):
+                self._ip("netns", "add", name)
+                self.made.append(name)
+                self._ip("-n", name, "link", "set", "lo", "up")
+            self._ip("-n", self.devices, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", self.people)
+            for name, addresses in ((self.devices, ["10.77.0.1", *self.addresses]), (self.people, ["10.77.0.2"])):
+                for address in addresses:
+                    self._ip("-n", name, "addr", "add", f"{address}/24", "broadcast", self.broadcast, "dev", "cable")
+                self._ip("-n", name, "link", "set", "cable", "up")
+                # Scanners look up the way to the internet to learn their own address; nothing answers there.
+                self._ip("-n", name, "route", "add", "default", "dev", "cable")
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _ip(*arguments):
+        done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=10)
+        assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"
+
+    def inside(self, namespace, argv):
+        """The command line that runs a program in a namespace; it replaces itself, so its process id is the program's."""
+        return ["ip", "netns", "exec", namespace, *map(str, argv)]
+
+    def close(self):
+        for name in self.made:
+            self._ip("netns", "delete", name)
+        self.made = []

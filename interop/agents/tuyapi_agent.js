@@ -10,7 +10,17 @@ const say = message => process.stdout.write(JSON.stringify(message) + '\n');
 
 let device;
 
+async function find(config) {
+  device = new TuyAPI({id: config.id, key: config.key, version: config.version});
+  say({event: 'scanning'});
+  await device.find({timeout: config.find});
+  say({event: 'found', devices: {[config.id]: {ip: device.device.ip, version: String(device.device.version)}}});
+}
+
 async function start(config) {
+  if (config.find) {
+    return find(config);
+  }
   device = new TuyAPI({
     id: config.id,
     key: config.key,

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use rustuya::tokio::{CommandType, Device, DeviceType, Event, Version};
+use rustuya::tokio::{CommandType, Device, DeviceType, Discovery, Event, Version};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
@@ -52,10 +52,25 @@ async fn obey(device: &Device, command: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Scans once and says what was found.
+async fn scan(seconds: u64) -> Result<(), Failure> {
+    let discovery = Discovery::new()?;
+    say(&json!({ "event": "scanning" }))?;
+    let mut devices = serde_json::Map::new();
+    for found in discovery.scan(Duration::from_secs(seconds)).await {
+        let version = found.version.map(Version::as_str);
+        devices.insert(found.id.to_string(), json!({ "ip": found.ip.to_string(), "version": version }));
+    }
+    say(&json!({ "event": "found", "devices": devices }))
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let mut lines = BufReader::new(stdin()).lines();
     let config: Value = serde_json::from_str(&lines.next_line().await?.ok_or("no configuration")?)?;
+    if let Some(seconds) = config["scan"].as_u64() {
+        return scan(seconds).await;
+    }
     let version = version(text(&config, "version")?)?;
     let kind = if version == Version::V3_2 { DeviceType::Device22 } else { DeviceType::Auto };
     let port = u16::try_from(config["port"].as_u64().ok_or("no port")?)?;
