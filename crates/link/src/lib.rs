@@ -37,6 +37,7 @@ pub mod detect;
 pub mod device;
 pub mod diagnose;
 pub mod entropy;
+pub mod line;
 pub mod link;
 pub mod news;
 pub mod outcome;
