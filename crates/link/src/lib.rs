@@ -36,6 +36,7 @@ pub mod config;
 pub mod detect;
 pub mod device;
 pub mod diagnose;
+mod driver;
 pub mod entropy;
 pub mod line;
 pub mod link;

@@ -1,20 +1,41 @@
 //! What all devices of a process share.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use tokio::sync::broadcast;
+use landfall_proto::Now;
+use tokio::sync::{Semaphore, broadcast};
+use tokio::time::Instant;
 
 use crate::config::{DeviceConfig, LinkConfig};
+use crate::detect::Detector;
 use crate::device::Device;
 use crate::news::{DeviceNews, Subscription};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: LinkConfig,
+    /// Turns of opening and negotiating connections, given in the order asked.
+    pub(crate) handshakes: Arc<Semaphore>,
+    pub(crate) detector: Detector,
     pub(crate) news: broadcast::Sender<DeviceNews>,
+    epoch: Instant,
 }
 
-/// The context of device handles: the cap on simultaneous handshakes, entropy, clock, news of all devices. Cheap to clone.
+impl Shared {
+    /// Both clocks.
+    pub(crate) fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |t| t.as_secs());
+        Now::new(self.epoch.elapsed(), unix)
+    }
+
+    /// A time of the state machines on tokio's clock.
+    pub(crate) fn instant(&self, mono: std::time::Duration) -> Option<Instant> {
+        self.epoch.checked_add(mono)
+    }
+}
+
+/// The context of device handles: the cap on simultaneous handshakes, clock, news of all devices. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Link {
     pub(crate) shared: Arc<Shared>,
@@ -24,7 +45,10 @@ impl Link {
     /// A context with these limits.
     pub fn new(config: LinkConfig) -> Self {
         let news = broadcast::Sender::new(config.news_capacity.max(1));
-        Self { shared: Arc::new(Shared { config, news }) }
+        let handshakes = Arc::new(Semaphore::new(config.handshakes.clamp(1, Semaphore::MAX_PERMITS)));
+        let detector = Detector::default();
+        let epoch = Instant::now();
+        Self { shared: Arc::new(Shared { config, handshakes, detector, news, epoch }) }
     }
 
     /// Its limits.
@@ -37,7 +61,7 @@ impl Link {
     /// # Panics
     /// Outside a tokio runtime (as `tokio::spawn` does).
     pub fn device(&self, config: DeviceConfig) -> Device {
-        Device::start(self, config)
+        Device::start(self, &config)
     }
 
     /// News of all devices of this link from now on.

@@ -13,8 +13,8 @@ use crate::state::State;
 pub struct SetOptions {
     /// When to give up; `None`: the device's usual deadline.
     pub timeout: Option<Duration>,
-    /// Wait until the device shows the value. Without, the acknowledgement is enough and the best outcome is
-    /// [`Outcome::Accepted`].
+    /// Wait until the device shows the value. Without, the acknowledgement is enough and the outcome
+    /// [`Outcome::Accepted`], unless another caller of the same set waits for the value.
     pub confirm: bool,
     /// Send at most once, whatever the schema says: never retried, never merged.
     pub once: bool,
@@ -63,6 +63,9 @@ pub enum Refusal {
     /// With words.
     #[error("the device answered {0:?}")]
     Text(String),
+    /// It answered under another key: ours is wrong, and it could not read the set.
+    #[error("the device's answer is not under this local key")]
+    WrongKey,
     /// It acknowledged, but read-backs until the deadline showed that it kept another value.
     #[error("the device acknowledged, but {dp:?} stayed {kept} instead of {wanted}")]
     Kept {
@@ -141,6 +144,12 @@ pub enum CommandError {
         command: Command,
         /// Its words.
         text: String,
+    },
+    /// The device answered under another key: ours is wrong.
+    #[error("the answer to {command} is not under this local key")]
+    WrongKey {
+        /// What was sent.
+        command: Command,
     },
     /// The connection ended before the answer.
     #[error("the connection was lost before the answer to {command}")]

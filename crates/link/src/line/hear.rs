@@ -41,8 +41,8 @@ impl Line {
             Heard::Unasked { command, body } => {
                 self.out.push_back(Output::Event(Event::Unasked { command, body }));
             }
-            // The session goes on and counts what it skipped; nothing to decide here.
-            Heard::Disturbed(_) => {}
+            // The session goes on, counts these and ends itself when they are too many.
+            Heard::Disturbed(_) | Heard::KeySuspect => {}
             Heard::Closed(reason) => self.session_ended(reason, now, entropy),
         }
     }
@@ -82,6 +82,10 @@ impl Line {
             Err(RequestError::Refused { text, .. }) => {
                 let job = self.running.remove(at);
                 self.finish(*job, Outcome::Refused(Refusal::Text(text)));
+            }
+            Err(RequestError::WrongKey { .. }) => {
+                let job = self.running.remove(at);
+                self.finish(*job, Outcome::Refused(Refusal::WrongKey));
             }
             Err(RequestError::Timeout { .. }) => {
                 // The device may have done it without saying so. Only reading tells.
@@ -137,6 +141,7 @@ impl Line {
             }
             Err(RequestError::Refused { command, text }) => Err(CommandError::Refused { command, text }),
             Err(RequestError::Timeout { command, after }) => Err(CommandError::Timeout { command, after }),
+            Err(RequestError::WrongKey { command }) => Err(CommandError::WrongKey { command }),
             Err(RequestError::TooMany(n)) => Err(CommandError::Busy(n)),
         };
         if query {

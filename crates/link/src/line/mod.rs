@@ -13,8 +13,6 @@ mod points;
 mod queue;
 mod reconnect;
 mod set;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -31,6 +29,7 @@ use landfall_proto::{Entropy, Now};
 pub use command::{Ask, Command, CommandId, Completion, Event, Output};
 
 use crate::config::{DeviceConfig, Refresh};
+use crate::detect::Subject;
 use crate::outcome::{CommandError, Outcome, Unconfirmed};
 use crate::state::{ConnectFailure, Failure, State};
 use points::Points;
@@ -69,6 +68,8 @@ struct RefreshTimer {
 }
 
 /// One device: what is wanted of it and how far that is.
+// Jobs are boxed because they move between `queue`, where kinds share a slot, and these lists.
+#[allow(clippy::vec_box)]
 #[derive(Debug)]
 pub struct Line {
     session_config: Arc<Config>,
@@ -152,6 +153,18 @@ impl Line {
         self.address
     }
 
+    /// What a detection of the version must know.
+    pub(crate) fn subject(&self, address: SocketAddr) -> Subject {
+        Subject {
+            id: self.session_config.device_id.clone(),
+            address,
+            key: self.session_config.key.clone(),
+            chosen: self.version,
+            beacon: self.beacon_version,
+            proven: self.proven_version(),
+        }
+    }
+
     /// Whether a version ever worked in a session, and which.
     pub fn proven_version(&self) -> Option<Version> {
         self.version.filter(|_| self.reconnect.was_proven())
@@ -191,6 +204,11 @@ impl Line {
     /// True when commands go out at once.
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Open(Open { ready: Some(_), .. }))
+    }
+
+    /// True after [`Line::close`].
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
     }
 
     fn enter(&mut self, phase: Phase) {

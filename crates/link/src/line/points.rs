@@ -15,11 +15,13 @@ struct Known {
     value: DpValue,
 }
 
+type Subdevices = Vec<(Cid, Vec<Known>)>;
+
 #[derive(Debug, Default)]
 pub(super) struct Points {
     own: Vec<Known>,
     /// Boxed: most devices have no sub-devices.
-    subdevices: Option<Box<Vec<(Cid, Vec<Known>)>>>,
+    subdevices: Option<Box<Subdevices>>,
 }
 
 impl Points {

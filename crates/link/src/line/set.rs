@@ -215,7 +215,8 @@ impl SetJob {
         }
         let received = self.acked || self.proofs.iter().any(|p| p.shown);
         if !self.confirm {
-            return (received && self.stage == Stage::Confirming).then_some(self.unless_superseded(Outcome::Accepted));
+            return (received && self.stage == Stage::Confirming)
+                .then_some(self.unless_superseded(Outcome::Accepted));
         }
         if self.proofs.iter().all(|p| p.shown) {
             return Some(self.unless_superseded(Outcome::Confirmed));
