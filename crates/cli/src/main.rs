@@ -1,3 +1,46 @@
 //! The command `landfall`.
+//!
+//! stdout is data, stderr is talk. Exit codes: 0 ok, 1 the request failed, 2 misuse. Only this crate prints.
 
-fn main() {}
+mod args;
+mod cmd;
+mod context;
+mod failure;
+mod hint;
+mod key_source;
+mod out;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return failure::report_usage(&e),
+    };
+    let context = Context::new(&cli.global);
+    context.start_log();
+    match run(&context, cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure::report(&failure, &context),
+    }
+}
+
+fn run(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Device(c) => cmd::device::run(context, c),
+        Command::Completions(c) => cmd::completions::run(&c),
+    }
+}
+
+/// A runtime for the commands that talk to devices.
+#[allow(dead_code)]
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+}

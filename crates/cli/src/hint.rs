@@ -1,0 +1,133 @@
+//! The next step after an error.
+
+use landfall_book::device::NameError;
+use landfall_book::import::{Fault, ImportError};
+use landfall_book::{BookError, LookupError, StoreError};
+use landfall_proto::schema::MisfitError;
+
+/// A hint for the innermost error of the chain that has one.
+pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
+    error.chain().rev().find_map(of_cause)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    None.or_else(|| cause.downcast_ref().map(fault))
+        .or_else(|| cause.downcast_ref().and_then(import))
+        .or_else(|| cause.downcast_ref().map(lookup))
+        .or_else(|| cause.downcast_ref().and_then(book))
+        .or_else(|| cause.downcast_ref().and_then(name))
+        .or_else(|| cause.downcast_ref().and_then(store))
+        .or_else(|| cause.downcast_ref().map(misfit))
+}
+
+/// `"a", "b" or "c"`.
+pub(crate) fn any_of(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => format!("{one:?}"),
+        [many @ .., last] => {
+            let many: Vec<String> = many.iter().map(|w| format!("{w:?}")).collect();
+            format!("{} or {last:?}", many.join(", "))
+        }
+    }
+}
+
+fn lookup(e: &LookupError) -> String {
+    match e {
+        LookupError::Unknown { known: 0, .. } => {
+            "there are no devices yet: take them over with `landfall device import devices.json`, \
+             or add one with `landfall device add`"
+                .to_owned()
+        }
+        LookupError::Unknown { near, .. } if !near.is_empty() => format!("did you mean {}?", any_of(near)),
+        LookupError::Unknown { .. } => "`landfall device list` shows the devices there are".to_owned(),
+        LookupError::Ambiguous { .. } => "use the id, or give them different names".to_owned(),
+    }
+}
+
+fn name(e: &NameError) -> Option<String> {
+    matches!(e, NameError::Taken { .. })
+        .then(|| "names are unique whatever the case of their letters; choose another one".to_owned())
+}
+
+fn book(e: &BookError) -> Option<String> {
+    match e {
+        BookError::Exists { .. } => Some("add --update to change it, or remove it first".to_owned()),
+        BookError::HasChildren { .. } => Some("remove its sub-devices first".to_owned()),
+        BookError::Clash(_) => Some(
+            "somebody changed the file by hand; take one of the two out of it with a text editor".to_owned(),
+        ),
+        BookError::Name(_) | BookError::Lookup(_) => None,
+    }
+}
+
+fn store(e: &StoreError) -> Option<String> {
+    match e {
+        StoreError::Newer { .. } => Some(
+            "it was written by a newer landfall: upgrade this one; the file was left untouched".to_owned(),
+        ),
+        StoreError::Damaged { .. } => {
+            Some("restore it from a backup or mend it by hand; it was left untouched".to_owned())
+        }
+        StoreError::Locked { .. } => {
+            Some("try again when the other landfall has finished (a running hub keeps the book)".to_owned())
+        }
+        StoreError::ReadOnly { .. } => {
+            Some("leave --devices out and import the file with `landfall device import FILE`".to_owned())
+        }
+        StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Some("name a directory of your own with --data-dir or LANDFALL_DATA_DIR".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn import(e: &ImportError) -> Option<String> {
+    match e {
+        ImportError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Some("tinytuya's wizard writes devices.json into the directory it was started in".to_owned())
+        }
+        ImportError::Syntax { .. } => Some("check brackets, commas and quotes there; nothing was changed".to_owned()),
+        ImportError::Shape { .. } => Some(
+            "known forms: tinytuya's devices.json and snapshot.json, tuya-cli's wizard list; nothing was changed"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn fault(f: &Fault) -> String {
+    let what = match f {
+        Fault::Key(_) => {
+            "copy the key again, all of its 16 characters; take care of quotes, backslashes and & ; < > in it"
+        }
+        Fault::Id(_) | Fault::Missing | Fault::Twice(_) => {
+            "each device needs its own id, 20 or 22 letters and digits"
+        }
+        Fault::Version(_) => "leave the version out when it is not known; it is found out",
+        Fault::Address(_) => "leave the address out when it is not known; it is looked for",
+        Fault::Port(_) => "leave the port out; devices listen on 6668",
+        Fault::Mapping(_) => "leave the mapping out when it can't be mended; points then go by their numbers",
+        Fault::Name(_) | Fault::Type { .. } | Fault::OwnParent => "mend the entry",
+    };
+    format!("{what}; nothing was changed")
+}
+
+fn misfit(e: &MisfitError) -> String {
+    match e {
+        MisfitError::UnknownPoint { .. } => "`landfall get DEVICE` shows the points it reports".to_owned(),
+        MisfitError::ReadOnly { .. } => "the device reports it, but takes no value for it".to_owned(),
+        MisfitError::WrongType { want, .. } => format!("give {}", example(want)),
+        MisfitError::OutOfRange { .. } => "nothing was sent".to_owned(),
+    }
+}
+
+fn example(kind: &str) -> &'static str {
+    match kind {
+        "bool" => "on or off (true, false)",
+        "value" => "a whole number",
+        "bitmap" => "a whole number, a bit for each label",
+        "raw" => "base64 text",
+        _ => "text",
+    }
+}
