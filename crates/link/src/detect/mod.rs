@@ -1,10 +1,23 @@
 //! Finds out which protocol version a device speaks (lan.md 5.7): the owner's setting, the device's own word, probing.
 
+mod plan;
+mod seen;
+pub(crate) mod wire;
+
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use landfall_proto::id::{DeviceId, LocalKey};
 use landfall_proto::lan::Version;
+use tokio::time::Instant;
+
+pub(crate) use plan::{Conclusion, Next, next};
+pub use seen::{Asked, Seen, Step};
+
+use crate::state::ConnectFailure;
+use wire::Depth;
 
 /// A device whose version is wanted.
 #[derive(Clone, Debug)]
@@ -59,15 +72,19 @@ pub enum DetectError {
         /// Where.
         address: SocketAddr,
         /// Why.
-        cause: String,
+        #[source]
+        cause: ConnectFailure,
     },
-    /// The device speaks an old version but under another key (lan.md 3.4).
-    #[error("the local key of {id} is wrong: the device speaks 3.2 or 3.3 under another key")]
+    /// The device answers under another key (lan.md 3.4).
+    #[error("the local key of {id} is wrong: the device speaks {speaks} under another key")]
     WrongKey {
         /// Which device.
         id: DeviceId,
+        /// The version or versions that its answer fits.
+        speaks: &'static str,
     },
-    /// It accepts connections and closes each at once: another client holds its only session, or it hangs.
+    /// It accepts connections and closes each at once, even when nothing was sent: another client holds its only
+    /// session, or it hangs.
     #[error("{address} accepts connections and closes each at once: another client may hold its session")]
     Busy {
         /// Where.
@@ -107,7 +124,7 @@ pub struct DetectOptions {
     pub answer: Duration,
     /// Pause between two connections to the device.
     pub pause: Duration,
-    /// A result is remembered this long and given to the next caller without a connection.
+    /// A result, good or bad, is remembered this long and given to the next caller without a connection.
     pub remember: Duration,
 }
 
@@ -122,25 +139,130 @@ impl Default for DetectOptions {
     }
 }
 
+/// Most devices whose results are remembered.
+const ROOM: usize = 1024;
+
 /// Detects versions, one detection of a device at a time, with a memory. One per process; clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Detector {
     options: DetectOptions,
+    devices: Arc<Mutex<HashMap<DeviceId, Turn>>>,
+}
+
+/// Held during a detection; then holds its result.
+type Turn = Arc<tokio::sync::Mutex<Option<Remembered>>>;
+
+#[derive(Debug)]
+struct Remembered {
+    at: Instant,
+    address: SocketAddr,
+    key: LocalKey,
+    proven: Option<Version>,
+    result: Result<Detection, DetectError>,
 }
 
 impl Detector {
     /// A detector with these times.
     pub fn new(options: DetectOptions) -> Self {
-        Self { options }
+        Self { options, devices: Arc::default() }
     }
 
-    /// Finds the version of a device. At most five connections, one after another. A second call for the same device
-    /// waits for the first and gets its result.
+    /// Finds the version of a device. At most five connections, one after another, with pauses. A second call for the
+    /// same device waits for the first and gets its result.
     ///
     /// # Errors
     /// See [`DetectError`].
     pub async fn detect(&self, subject: &Subject) -> Result<Detection, DetectError> {
-        let _ = (subject, self.options);
-        todo!()
+        if let Some(known) = without_asking(subject) {
+            return Ok(known);
+        }
+        let turn = self.turn(&subject.id);
+        let mut memory = turn.lock().await;
+        if let Some(m) = &*memory
+            && m.at.elapsed() < self.options.remember
+            && (m.address, &m.key, m.proven) == (subject.address, &subject.key, subject.proven)
+        {
+            return m.result.clone();
+        }
+        let result = self.probe(subject).await;
+        *memory = Some(Remembered {
+            at: Instant::now(),
+            address: subject.address,
+            key: subject.key.clone(),
+            proven: subject.proven,
+            result: result.clone(),
+        });
+        result
+    }
+
+    fn turn(&self, id: &DeviceId) -> Turn {
+        // A panic elsewhere leaves the map whole: every change is one insertion or removal.
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if devices.len() >= ROOM && !devices.contains_key(id) {
+            // Nobody waits for these and they are forgotten soon anyway.
+            devices.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(devices.entry(id.clone()).or_default())
+    }
+
+    async fn probe(&self, subject: &Subject) -> Result<Detection, DetectError> {
+        let target = wire::Target {
+            address: subject.address,
+            id: Some(subject.id.clone()),
+            key: Some(subject.key.clone()),
+            cid: None,
+            device22: false,
+            connect: self.options.connect,
+            answer: self.options.answer,
+        };
+        let mut steps: Vec<Step> = Vec::new();
+        loop {
+            match next(subject.proven, &steps) {
+                Next::Ask(asked) => {
+                    if !steps.is_empty() {
+                        tokio::time::sleep(self.options.pause).await;
+                    }
+                    let seen = wire::ask(&target, asked, Depth::Proof).await.seen;
+                    tracing::debug!(device = %subject.id, address = %subject.address, %asked, %seen, "version probe");
+                    steps.push(Step { asked, seen });
+                }
+                Next::Conclude(conclusion) => return report(subject, conclusion, &steps),
+            }
+        }
     }
 }
+
+/// The owner's word and the device's own, before anything is asked.
+fn without_asking(subject: &Subject) -> Option<Detection> {
+    let found = |version, basis, line: String| {
+        Some(Detection { version, basis, needs_device22: false, trail: vec![line] })
+    };
+    match (subject.chosen, subject.beacon, subject.proven) {
+        (Some(chosen), ..) => found(chosen, Basis::Chosen, format!("{chosen} was set by the owner")),
+        (None, Some(beacon), Some(proven)) if beacon < proven => {
+            let line = format!("announces {beacon}, but {proven} worked before and a beacon can be forged");
+            found(proven, Basis::Proven, line)
+        }
+        (None, Some(beacon), _) => found(beacon, Basis::Beacon, format!("announces {beacon}")),
+        (None, None, _) => None,
+    }
+}
+
+fn report(subject: &Subject, conclusion: Conclusion, steps: &[Step]) -> Result<Detection, DetectError> {
+    let (id, address) = (subject.id.clone(), subject.address);
+    Err(match conclusion {
+        Conclusion::Version { version, needs_device22 } => {
+            let trail = steps.iter().map(Step::to_string).collect();
+            return Ok(Detection { version, basis: Basis::Probed, needs_device22, trail });
+        }
+        Conclusion::Unreachable(cause) => DetectError::Unreachable { address, cause },
+        Conclusion::WrongKey(speaks) => DetectError::WrongKey { id, speaks },
+        Conclusion::Busy => DetectError::Busy { address },
+        Conclusion::Unclear => DetectError::Unclear { address },
+        Conclusion::Downgrade { seen, proven } => DetectError::Downgrade { id, seen, proven },
+        Conclusion::NotTuya => DetectError::NotTuya { address },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use landfall_proto::id::{DeviceId, ProductId, Uuid};
 use landfall_proto::lan::Version;
 
+use crate::state::ConnectFailure;
+
 /// What made us see a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Probe {
@@ -115,6 +117,11 @@ pub enum Note {
         /// The one seen.
         seen: SocketAddr,
     },
+    /// Another device speaks from the same address.
+    SharedAddress {
+        /// The other device.
+        other: DeviceId,
+    },
     /// It announces a version that Landfall does not know.
     UnknownVersion(String),
     /// It is in pairing mode, not paired.
@@ -139,6 +146,7 @@ impl fmt::Display for Note {
                 write!(f, "announces {announced}, the book says {book}")
             }
             Self::BookAddress { book, seen } => write!(f, "is at {seen}, the book says {book}"),
+            Self::SharedAddress { other } => write!(f, "shares its address with {other}"),
             Self::UnknownVersion(text) => write!(f, "announces the unknown version {text:?}"),
             Self::NotPaired => f.write_str("is not paired (pairing mode)"),
             Self::KeysTried(n) => write!(f, "{n} of the book's keys do not open it"),
@@ -180,6 +188,13 @@ pub struct Finding {
 /// What a scan tells while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScanEvent {
+    /// A port is open: what arrives here counts as this probe.
+    Listening {
+        /// Beacons or answers.
+        probe: Probe,
+        /// The address bound.
+        address: SocketAddr,
+    },
     /// Seen for the first time.
     Found(Finding),
     /// Something new about it: another probe, another address, an id.
@@ -193,10 +208,10 @@ pub enum ScanEvent {
     },
 }
 
-/// A port that could not be listened on, or a question that could not be sent.
+/// Something a scan could not do. It goes on with the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanProblem {
-    /// Another program holds the port and does not share it.
+    /// The port is held by a program that does not share it, or may not be opened.
     #[error("cannot listen on udp {address}: {cause}")]
     Listen {
         /// What could not be bound.
@@ -206,12 +221,10 @@ pub enum ScanProblem {
         cause: io::Error,
     },
     /// The question could not be sent on an interface.
-    #[error("cannot ask on {interface} ({to}): {cause}")]
+    #[error("cannot ask on {interface}: {cause}")]
     Ask {
         /// The interface's name.
         interface: String,
-        /// Where the question should have gone.
-        to: SocketAddr,
         /// Why.
         #[source]
         cause: io::Error,
@@ -219,8 +232,11 @@ pub enum ScanProblem {
     /// The interfaces of this machine could not be listed.
     #[error("cannot list the network interfaces: {0}")]
     Interfaces(#[source] io::Error),
-    /// Reading a socket failed.
-    #[error("reading udp {address} failed: {cause}")]
+    /// There is no interface to ask on.
+    #[error("no network interface has a local IPv4 address")]
+    NoInterface,
+    /// Reading a socket failed again and again; it is not read any more.
+    #[error("cannot read udp {address}: {cause}")]
     Receive {
         /// The socket.
         address: SocketAddr,
@@ -228,9 +244,40 @@ pub enum ScanProblem {
         #[source]
         cause: io::Error,
     },
+    /// A connection could not be tried for a reason on this machine.
+    #[error("cannot probe {address}: {cause}")]
+    Probe {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        cause: ConnectFailure,
+    },
     /// A target is no address of a local network.
     #[error("{0} is not an address of a local network; it was not probed")]
     NotLocal(SocketAddr),
+}
+
+impl ScanProblem {
+    /// What the owner can do about it.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            Self::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {
+                "another program holds this port without sharing it: stop it (tinytuya, tuyapi, Home Assistant), or \
+                 give addresses to probe"
+            }
+            Self::Listen { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+                "this user may not open the port: check the sandbox, container or firewall, or give addresses to probe"
+            }
+            Self::Listen { .. } | Self::Receive { .. } => "give addresses to probe instead",
+            Self::Ask { .. } => {
+                "check that the interface is up and that broadcasts are not blocked by a firewall"
+            }
+            Self::Interfaces(_) | Self::NoInterface => "connect this machine to the devices' network",
+            Self::Probe { .. } => "probe fewer addresses at a time, or raise the limit of open files",
+            Self::NotLocal(_) => "probe private, link-local or loopback addresses",
+        }
+    }
 }
 
 /// The end of a scan.

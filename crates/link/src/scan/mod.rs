@@ -1,25 +1,26 @@
 //! Finds devices: listens on 6666 and 6667, asks on 7000, probes given addresses by TCP (lan.md 6).
+//!
+//! | part | does |
+//! |---|---|
+//! | `target` | addresses and networks to probe |
+//! | `sockets` | datagram sockets shared with other programs |
+//! | `asking` | the question on every interface |
+//! | `probing` | TCP probes and keys tried, slowly |
+//! | `catalogue` | what all of them saw, put together by device id |
+//! | `memory` | what was tried when |
 
+mod asking;
+mod catalogue;
 mod finding;
 mod memory;
 mod options;
-mod target;
+mod probing;
+mod run;
+mod sockets;
+pub(crate) mod target;
 
 pub use finding::{Finding, Kind, Missing, Note, Probe, ScanEvent, ScanProblem, Summary};
-pub use memory::ProbeMemory;
+pub use memory::{ProbeMemory, TRY_EVERY};
 pub use options::{Interface, Known, Ports, ScanOptions};
+pub use run::scan;
 pub use target::{Target, TargetError, WIDEST};
-
-/// Runs a scan until its time is over or `stop` completes, telling `on_event` of each sighting at once.
-///
-/// Nothing here fails as a whole: a port that cannot be bound stands in the summary's problems and the scan goes on
-/// with the rest. Pass `std::future::pending()` as `stop` when there is no reason to stop early. Dropping the future
-/// ends everything too.
-pub async fn scan(
-    options: ScanOptions,
-    stop: impl Future<Output = ()> + Send,
-    mut on_event: impl FnMut(&ScanEvent) + Send,
-) -> Summary {
-    let _ = (options, stop, &mut on_event);
-    todo!()
-}
