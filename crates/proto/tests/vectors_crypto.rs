@@ -94,3 +94,24 @@ fn proofs_of_the_nonces() {
     }
     assert_eq!(seen, 8);
 }
+
+#[test]
+fn session_keys_of_the_negotiation() {
+    use landfall_proto::id::LocalKey;
+    use landfall_proto::lan::negotiation;
+    let cases = &vectors().crypto.session_keys;
+    let mut traps = 0;
+    for case in cases {
+        let key = LocalKey::new(&*case.local_key_hex).unwrap();
+        let session = negotiation::session_key(
+            case.version,
+            &key,
+            &case.client_nonce_hex.array(),
+            &case.device_nonce_hex.array(),
+        );
+        assert_eq!(hex(session.expose()), hex(&case.session_key_hex), "{} {}", case.version, case.note);
+        assert_eq!(negotiation::is_zero_trap(&session), case.session_key_hex[0] == 0);
+        traps += usize::from(negotiation::is_zero_trap(&session));
+    }
+    assert_eq!((cases.len(), traps), (counts::SESSION_KEYS, 3));
+}
