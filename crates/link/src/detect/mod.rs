@@ -263,6 +263,3 @@ fn report(subject: &Subject, conclusion: Conclusion, steps: &[Step]) -> Result<D
         Conclusion::NotTuya => DetectError::NotTuya { address },
     })
 }
-
-#[cfg(test)]
-mod tests;

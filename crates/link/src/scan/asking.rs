@@ -1,5 +1,6 @@
 //! The question "who is there", sent from every interface (lan.md 6.4).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -67,7 +68,7 @@ impl Asker {
         });
         for interface in &interfaces {
             let address = interface.address;
-            if !self.open.contains_key(&address) {
+            if let Entry::Vacant(place) = self.open.entry(address) {
                 // Bound before the question goes out, or the answer finds nobody.
                 let bound = sockets::bind(SocketAddrV4::new(address, port))
                     .and_then(|s| s.local_addr().map(|a| (Arc::new(s), a)));
@@ -76,7 +77,7 @@ impl Asker {
                         on_event(&ScanEvent::Listening { probe: Probe::Answer7000, address: local });
                         let reading =
                             sockets::read(Arc::clone(&socket), local, Probe::Answer7000, to.clone());
-                        self.open.insert(address, (socket, readers.spawn(reading)));
+                        place.insert((socket, readers.spawn(reading)));
                     }
                     Err(cause) => {
                         if self.told.insert((address, true)) {

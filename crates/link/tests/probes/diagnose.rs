@@ -1,0 +1,1 @@
+//! Diagnosis over real sockets.
