@@ -1,7 +1,7 @@
 //! Which generation of which cipher crate is the fastest on the small messages of this protocol.
 //!
 //! The first line of each table is what `src/crypto.rs` uses. The reasons behind the figures, and what follows from
-//! them, are written down in `docs/adr/0003-ciphers.md`.
+//! them, are written down in `docs/adr/0006-why-not-the-newest-ciphers.md`.
 //!
 //! `cargo bench -p landfall-proto --bench ciphers`
 

@@ -29,16 +29,20 @@ fn public_keys_are_md5_of_their_seeds() {
 #[test]
 fn crc32_is_zlibs() {
     let cases = &vectors().crypto.crc32;
+    let mut ran = 0;
     for case in cases {
+        ran += 1;
         assert_eq!(hex(&crypto::crc32(&case.input_hex).to_be_bytes()), hex(&case.crc32_hex));
     }
-    assert_eq!(cases.len(), counts::CRC32);
+    common::all(ran, cases.len(), counts::CRC32);
 }
 
 #[test]
 fn signatures_of_3_1() {
     let cases = &vectors().crypto.sign_3_1;
+    let mut ran = 0;
     for case in cases {
+        ran += 1;
         let key: [u8; 16] = case.key_ascii.as_bytes().try_into().unwrap();
         let mut cipher = case.plaintext.clone().into_bytes();
         Ecb::new(&key).seal(&mut cipher, 0);
@@ -50,14 +54,16 @@ fn signatures_of_3_1() {
         assert_eq!(hex(&digest)[8..24], case.slice_8_24);
         assert_eq!(case.payload_ascii, format!("3.1{}{text}", case.slice_8_24));
     }
-    assert_eq!(cases.len(), counts::SIGNATURES);
+    common::all(ran, cases.len(), counts::SIGNATURES);
 }
 
 /// The derivations of lan.md 4.1 from bare primitives; `negotiation` has its own test below.
 #[test]
 fn session_keys_from_primitives() {
     let cases = &vectors().crypto.session_keys;
+    let mut ran = 0;
     for case in cases {
+        ran += 1;
         let (key, client, device): ([u8; 16], [u8; 16], [u8; 16]) =
             (case.local_key_hex.array(), case.client_nonce_hex.array(), case.device_nonce_hex.array());
         let xor: [u8; 16] = std::array::from_fn(|i| client[i] ^ device[i]);
@@ -73,7 +79,7 @@ fn session_keys_from_primitives() {
         };
         assert_eq!(hex(&session), hex(&case.session_key_hex), "{} {}", case.version, case.note);
     }
-    assert_eq!(cases.len(), counts::SESSION_KEYS);
+    common::all(ran, cases.len(), counts::SESSION_KEYS);
 }
 
 #[test]
@@ -101,7 +107,9 @@ fn session_keys_of_the_negotiation() {
     use landfall_proto::lan::negotiation;
     let cases = &vectors().crypto.session_keys;
     let mut traps = 0;
+    let mut ran = 0;
     for case in cases {
+        ran += 1;
         let key = LocalKey::new(&*case.local_key_hex).unwrap();
         let session = negotiation::session_key(
             case.version,
@@ -113,5 +121,6 @@ fn session_keys_of_the_negotiation() {
         assert_eq!(negotiation::is_zero_trap(&session), case.session_key_hex[0] == 0);
         traps += usize::from(negotiation::is_zero_trap(&session));
     }
-    assert_eq!((cases.len(), traps), (counts::SESSION_KEYS, 3));
+    common::all(ran, cases.len(), counts::SESSION_KEYS);
+    assert_eq!(traps, 3);
 }
