@@ -153,11 +153,11 @@ impl FaultDice {
         if self.dice.chance(self.plan.half_open) {
             return Fate::HalfOpen;
         }
-        if let Some(delay) = self.plan.delay {
-            if self.dice.chance(delay.chance) {
-                let span = delay.to.saturating_sub(delay.from);
-                return Fate::Delay(delay.from + span.mul_f64(self.dice.unit()));
-            }
+        if let Some(delay) = self.plan.delay
+            && self.dice.chance(delay.chance)
+        {
+            let span = delay.to.saturating_sub(delay.from);
+            return Fate::Delay(delay.from + span.mul_f64(self.dice.unit()));
         }
         Fate::Pass
     }
@@ -177,17 +177,17 @@ impl FaultDice {
 
     /// A reboot or a move that is due.
     pub fn scheduled(&mut self, now: Duration) -> Option<Fault> {
-        if let (Some(at), Some(reboot)) = (self.reboot_at, self.plan.reboot) {
-            if now >= at {
-                self.reboot_at = Some(now + reboot.down + self.dice_interval(reboot.every));
-                return Some(Fault::Reboot(reboot.down));
-            }
+        if let (Some(at), Some(reboot)) = (self.reboot_at, self.plan.reboot)
+            && now >= at
+        {
+            self.reboot_at = Some(now + reboot.down + self.dice_interval(reboot.every));
+            return Some(Fault::Reboot(reboot.down));
         }
-        if let (Some(at), Some(every)) = (self.move_at, self.plan.moves) {
-            if now >= at {
-                self.move_at = Some(now + self.dice_interval(every));
-                return Some(Fault::Move);
-            }
+        if let (Some(at), Some(every)) = (self.move_at, self.plan.moves)
+            && now >= at
+        {
+            self.move_at = Some(now + self.dice_interval(every));
+            return Some(Fault::Move);
         }
         None
     }

@@ -267,10 +267,13 @@ impl VirtualDevice {
 
     /// The client closed its end, or the network did.
     pub fn handle_close(&mut self, connection: ConnectionId, now: Now) {
-        if let Some(c) = self.connections.iter_mut().find(|c| c.id == connection) {
-            c.session.handle_close();
-            self.pump(now);
+        let Some(c) = self.connections.iter_mut().find(|c| c.id == connection) else { return };
+        if c.is_closing() {
+            // It was told already why this connection is over.
+            return self.end(connection, Ending::Close, None, now);
         }
+        c.session.handle_close();
+        self.pump(now);
     }
 
     /// Lets everything act that is due.

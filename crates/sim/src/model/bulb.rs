@@ -106,10 +106,11 @@ impl DeviceModel for Bulb {
                 }
             }
             value => {
-                if dp == self.family.switch && self.points.value(dp) != Some(&value) {
-                    if let Some(countdown) = &mut self.countdown {
-                        countdown.cancel(&mut self.points);
-                    }
+                if dp == self.family.switch
+                    && self.points.value(dp) != Some(&value)
+                    && let Some(countdown) = &mut self.countdown
+                {
+                    countdown.cancel(&mut self.points);
                 }
                 self.points.set(dp, value);
             }

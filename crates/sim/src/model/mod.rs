@@ -323,10 +323,10 @@ mod tests {
                     assert!(next > secs(at), "{kind}: a tick in the past is a busy loop");
                 }
                 for (dp, value) in m.points().values().iter() {
-                    if let (Some(p), DpValue::Value(n)) = (Product::of(kind).point(dp), value) {
-                        if let crate::product::Shape::Value { min, max, .. } = p.shape {
-                            assert!((min..=max).contains(n), "{kind} {} = {n}", p.code);
-                        }
+                    if let (Some(p), DpValue::Value(n)) = (Product::of(kind).point(dp), value)
+                        && let crate::product::Shape::Value { min, max, .. } = p.shape
+                    {
+                        assert!((min..=max).contains(n), "{kind} {} = {n}", p.code);
                     }
                 }
             }
