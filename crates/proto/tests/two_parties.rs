@@ -1,0 +1,588 @@
+//! Our client and our device on a virtual clock, over a good network and over bad ones.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::wire::{self, ID, Model, Network, OTHER_KEY, Wire, config, device_config};
+use common::{Script, vectors};
+use landfall_proto::dp::{DpId, DpValue, Dps};
+use landfall_proto::id::{Cid, LocalKey};
+use landfall_proto::lan::device::{DeviceClose, DeviceError, DeviceEvent};
+use landfall_proto::lan::session::{Answer, CloseReason, Event, Origin, Request, RequestError};
+use landfall_proto::lan::version::ReplySequence;
+use landfall_proto::lan::{Command, Version};
+
+const HEART_BEAT: u32 = 9;
+
+fn one(dp: u16, value: DpValue) -> Dps {
+    [(DpId(dp), value)].into_iter().collect()
+}
+
+/// Both ways of numbering replies, with and without the push before the acknowledgement.
+fn habits() -> impl Iterator<Item = (Version, ReplySequence, bool)> {
+    Version::ALL.into_iter().flat_map(|v| {
+        [ReplySequence::Echo, ReplySequence::Counter]
+            .into_iter()
+            .flat_map(move |r| [false, true].map(move |push_first| (v, r, push_first)))
+    })
+}
+
+fn everyday(version: Version, replies: ReplySequence, push_first: bool, network: Network) {
+    let what = format!("{version} {replies:?} push first: {push_first} {network:?}");
+    let mut device = device_config(version);
+    device.reply_sequence = replies;
+    // Our client counts up from 1 and never back, so the strictest device takes it.
+    device.enforce_sequence = true;
+    let model = Model { push_first, ..Model::default() };
+    let truth = model.points.clone();
+    let mut wire = Wire::with(config(version), device, model, network);
+
+    let query = wire.query();
+    wire.run_s(3);
+    let Some(Ok(Answer::Report(report))) = wire.result(query) else {
+        panic!("{what}: {:?}", wire.result(query))
+    };
+    assert!(report.dps.iter().all(|(id, v)| truth.value(id) == Some(v)), "{what}");
+    let all = if version == Version::V3_2 { 2 } else { truth.len() };
+    assert_eq!(report.dps.len(), all, "{what}");
+    assert_eq!(wire.reports(Origin::Polled).len(), 1, "{what}");
+
+    let set = wire.set(1, DpValue::Bool(false));
+    let second = wire.set(38, DpValue::text("on \u{fc}nic\u{f6}de"));
+    wire.run_s(5);
+    for id in [set, second] {
+        assert!(matches!(wire.result(id), Some(Ok(Answer::Ack | Answer::Report(_)))), "{what}");
+    }
+    assert_eq!(wire.model.journal.len(), 2, "{what}");
+    assert_eq!(wire.model.journal[0], (None, one(1, DpValue::Bool(false))), "{what}");
+    assert_eq!(wire.reports(Origin::Pushed).len(), 2, "{what}");
+    assert_eq!(wire.reports(Origin::Pushed)[1].dps, wire.model.journal[1].1, "{what}");
+
+    wire.push(None, &one(18, DpValue::Value(555)));
+    wire.model.points.insert(DpId(18), DpValue::Value(555));
+    wire.run_s(1);
+    assert_eq!(wire.reports(Origin::Pushed)[2].dps, one(18, DpValue::Value(555)), "{what}");
+
+    let points = vec![DpId(18), DpId(19), DpId(77)];
+    let refresh = wire.request(Request::Refresh { cid: None, points });
+    wire.run_s(3);
+    assert!(matches!(wire.result(refresh), Some(Ok(Answer::Ack | Answer::Report(_)))), "{what}");
+    assert_eq!(wire.reports(Origin::Pushed)[3].dps.len(), 2, "{what}");
+
+    // Minutes of nothing: heartbeats keep it up.
+    let before = wire.from_client.len();
+    wire.run_s(300);
+    let beats = wire.from_client.len() - before;
+    assert!((26..=31).contains(&beats), "{what}: {beats} heartbeats in 300 s");
+    assert!(Wire::sequences(&wire.from_client[before..]).iter().all(|(cmd, _)| *cmd == HEART_BEAT));
+    assert_eq!(wire.closed(), None, "{what}");
+    assert_eq!((wire.count(&Event::Ready), wire.count(&Event::Proven)), (1, 1), "{what}");
+
+    check_sequences(&wire, version, replies, &what);
+    wire.client.close();
+    wire.run_s(1);
+    assert_eq!(wire.closed(), Some(&CloseReason::Local), "{what}");
+    assert_eq!(wire.device_events.last(), Some(&DeviceEvent::Closed(DeviceClose::Remote)), "{what}");
+}
+
+fn check_sequences(wire: &Wire, version: Version, replies: ReplySequence, what: &str) {
+    let asked = Wire::sequences(&wire.from_client);
+    let numbers: Vec<u32> = asked.iter().map(|(_, n)| *n).collect();
+    assert_eq!(numbers, (1..).take(numbers.len()).collect::<Vec<u32>>(), "{what}: from 1, each one more");
+    let answered = Wire::sequences(&wire.from_device);
+    match replies {
+        ReplySequence::Counter => {
+            let first = answered[0].1;
+            assert!((2..=0xffff).contains(&first), "{what}: {first}");
+            let numbers: Vec<u32> = answered.iter().map(|(_, n)| *n).collect();
+            assert_eq!(numbers, (first..).take(numbers.len()).collect::<Vec<u32>>(), "{what}");
+        }
+        ReplySequence::Echo => {
+            for (cmd, n) in answered {
+                match cmd {
+                    8 | 9 => assert_eq!(n, 0, "{what}: pushes and heartbeat replies"),
+                    // RESP answers START.
+                    4 => assert_eq!(n, 1, "{what}"),
+                    _ => assert!(asked.contains(&(cmd, n)), "{what}: {cmd} {n}"),
+                }
+            }
+        }
+    }
+    assert!(version.dialect().negotiates || asked[0].0 != 3, "{what}");
+}
+
+#[test]
+fn everyday_life_on_a_good_network() {
+    for (version, replies, push_first) in habits() {
+        everyday(version, replies, push_first, Network::GOOD);
+    }
+}
+
+#[test]
+fn everyday_life_on_bad_networks() {
+    for (version, replies, push_first) in habits() {
+        for seed in 1..8 {
+            everyday(version, replies, push_first, Network::bad(seed));
+        }
+    }
+}
+
+#[test]
+fn sub_devices_behind_a_gateway() {
+    let child = Cid::new("a4c138fffe012345").unwrap();
+    for version in [Version::V3_3, Version::V3_4, Version::V3_5] {
+        for network in [Network::GOOD, Network::bad(3)] {
+            let mut model = Model::default();
+            model.children.push((child.clone(), one(1, DpValue::Bool(false))));
+            let mut wire = Wire::with(config(version), device_config(version), model, network);
+            let own = wire.query();
+            let ask = wire.request(Request::Query { cid: Some(child.clone()) });
+            let set =
+                wire.request(Request::Set { cid: Some(child.clone()), dps: one(1, DpValue::Bool(true)) });
+            let nobody = Cid::new("b00000").unwrap();
+            let unknown = wire.request(Request::Query { cid: Some(nobody) });
+            let refresh = wire.request(Request::Refresh { cid: Some(child.clone()), points: vec![DpId(1)] });
+            let list = wire.request(Request::Subdevices);
+            wire.run_s(6);
+
+            let Some(Ok(Answer::Report(report))) = wire.result(own) else { panic!("{version}") };
+            assert_eq!((&report.cid, report.dps.len()), (&None, 6), "{version}");
+            let Some(Ok(Answer::Report(report))) = wire.result(ask) else { panic!("{version}") };
+            assert_eq!(report.cid, Some(child.clone()), "{version}");
+            assert_eq!(report.dps, one(1, DpValue::Bool(false)), "{version}");
+            assert!(wire.result(set).unwrap().is_ok(), "{version}");
+            let refused = RequestError::Refused {
+                command: version.dialect().query,
+                text: "devid not found".to_owned(),
+            };
+            assert_eq!(wire.result(unknown), Some(&Err(refused)), "{version}");
+            assert!(wire.result(refresh).unwrap().is_ok(), "{version}");
+            let Some(Ok(Answer::Subdevices(states))) = wire.result(list) else { panic!("{version}") };
+            assert_eq!(states.online, [child.clone()], "{version}");
+            assert_eq!(wire.model.journal, [(Some(child.clone()), one(1, DpValue::Bool(true)))]);
+            wire.push(Some(&child), &one(1, DpValue::Bool(false)));
+            wire.run_s(1);
+            let last = (*wire.reports(Origin::Pushed).last().unwrap()).clone();
+            assert_eq!((last.cid, last.dps), (Some(child.clone()), one(1, DpValue::Bool(false))));
+        }
+    }
+}
+
+#[test]
+fn silence_to_optional_questions_is_no_failure() {
+    for version in Version::ALL {
+        let model = Model { ignores_refresh: true, ..Model::default() };
+        let mut wire = Wire::with(config(version), device_config(version), model, Network::GOOD);
+        let refresh = wire.request(Request::Refresh { cid: None, points: vec![DpId(18)] });
+        let list = wire.request(Request::Subdevices);
+        wire.run_s(4);
+        assert_eq!((wire.result(refresh), wire.result(list)), (None, None), "{version}");
+        wire.run_s(2);
+        assert_eq!(wire.result(refresh), Some(&Ok(Answer::Silent)), "{version}");
+        assert_eq!(wire.result(list), Some(&Ok(Answer::Silent)), "{version}");
+        assert_eq!(wire.closed(), None, "{version}");
+    }
+}
+
+#[test]
+fn device22_asks_with_nulls_and_writes_nothing() {
+    for version in [Version::V3_2, Version::V3_3, Version::V3_4] {
+        let mut client = config(version);
+        client.device22 = true;
+        let mut wire = Wire::with(client, device_config(version), Model::default(), Network::GOOD);
+        let before = wire.model.points.clone();
+        let query = wire.query();
+        wire.run_s(2);
+        let Some(Ok(Answer::Report(report))) = wire.result(query) else { panic!("{version}") };
+        assert_eq!(report.dps.ids().collect::<Vec<_>>(), [DpId(1), DpId(18)], "{version}");
+        assert_eq!(wire.reports(Origin::Polled).len(), 1, "{version}: asked for, so polled");
+        assert!(wire.reports(Origin::Pushed).is_empty(), "{version}");
+        assert!(wire.model.journal.is_empty() && wire.model.points == before, "{version}");
+    }
+    // A 3.2 device refuses the ordinary query; the client never sends one.
+    let mut wire = Wire::new(Version::V3_2);
+    let raw = wire.request(Request::Raw { command: Command::DP_QUERY, body: b"{}".to_vec() });
+    wire.run_s(1);
+    assert_eq!(wire.result(raw), Some(&Ok(Answer::Body(b"json obj data unvalid".to_vec()))));
+}
+
+#[test]
+fn an_empty_reply_to_a_query_means_wait_on() {
+    for version in Version::ALL.into_iter().filter(|v| *v != Version::V3_2) {
+        for network in [Network::GOOD, Network::bad(9)] {
+            let model = Model { query_by_status: true, ..Model::default() };
+            let mut wire = Wire::with(config(version), device_config(version), model, network);
+            let query = wire.query();
+            wire.run_s(3);
+            let Some(Ok(Answer::Report(report))) = wire.result(query) else { panic!("{version}") };
+            assert_eq!(report.dps, wire.model.points, "{version}");
+            assert_eq!(wire.reports(Origin::Polled).len(), 1, "{version}");
+        }
+    }
+}
+
+#[test]
+fn refusals_carry_the_device_s_words() {
+    for version in Version::ALL {
+        for clear in [false, true] {
+            for error in [DeviceError::DataFormat, DeviceError::Parse, DeviceError::DataUnvalid] {
+                let mut device = device_config(version);
+                device.clear_errors = clear;
+                let model = Model { refuses: Some(error), ..Model::default() };
+                let mut wire = Wire::with(config(version), device, model, Network::GOOD);
+                let set = wire.set(1, DpValue::Bool(false));
+                wire.run_s(1);
+                let command = version.dialect().set;
+                let refused = RequestError::Refused { command, text: error.text().to_owned() };
+                assert_eq!(wire.result(set), Some(&Err(refused)), "{version} {clear}");
+                assert_eq!(wire.closed(), None, "{version}");
+                assert_eq!(wire.count(&Event::KeySuspect), 0, "{version} {clear} {error:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_vendor_s_acknowledgement_is_one() {
+    let mut device = device_config(Version::V3_5);
+    device.vendor_ack = true;
+    device.enforce_sequence = true;
+    device.reply_sequence = ReplySequence::Counter;
+    for mute in [true, false] {
+        let model = Model { push_first: true, ignores_refresh: true, mute, ..Model::default() };
+        let mut wire = Wire::with(config(Version::V3_5), device.clone(), model, Network::GOOD);
+        let set = wire.set(1, DpValue::Bool(false));
+        let again = wire.set(1, DpValue::Bool(false));
+        wire.run_s(3);
+        for id in [set, again] {
+            assert!(matches!(wire.result(id), Some(Ok(Answer::Ack | Answer::Report(_)))), "{mute}");
+        }
+        assert_eq!(wire.model.journal.len(), 2);
+        assert_eq!(wire.reports(Origin::Pushed).len(), if mute { 0 } else { 2 });
+    }
+}
+
+#[test]
+fn a_wrong_key_is_found_out() {
+    for version in Version::ALL {
+        let mut client = config(version);
+        client.key = LocalKey::new(OTHER_KEY).unwrap();
+        let mut wire = Wire::with(client, device_config(version), Model::default(), Network::GOOD);
+        let requests: Vec<_> = (0..4).map(|_| wire.set(1, DpValue::Bool(false))).collect();
+        wire.run_s(3);
+        assert!(wire.model.journal.is_empty(), "{version}: nothing was written");
+        assert_eq!(wire.count(&Event::Proven), 0, "{version}");
+        for id in requests {
+            assert!(wire.result(id).unwrap().is_err(), "{version}");
+        }
+        match version {
+            // Queries and errors of 3.1 stand in clear: the device refuses what it can't check.
+            Version::V3_1 => assert_eq!(wire.closed(), None),
+            Version::V3_2 | Version::V3_3 => {
+                assert_eq!(wire.closed(), Some(&CloseReason::WrongKey), "{version}");
+                assert!(wire.count(&Event::KeySuspect) >= 3, "{version}");
+            }
+            // Nothing but a close: could be a wrong version as well.
+            Version::V3_4 | Version::V3_5 => {
+                assert_eq!(wire.closed(), Some(&CloseReason::ClosedEarly), "{version}");
+                assert_eq!(wire.device_events, [DeviceEvent::Closed(DeviceClose::Integrity)]);
+            }
+        }
+    }
+}
+
+/// Clients and devices of different families never agree on anything by mistake: nothing is written, nothing proven.
+#[test]
+fn a_wrong_version_never_works_by_accident() {
+    for ours in Version::ALL {
+        for theirs in Version::ALL {
+            let family = |v: Version| (v.dialect().framing, v.dialect().header);
+            if family(ours) == family(theirs) {
+                continue;
+            }
+            let mut wire = Wire::with(config(ours), device_config(theirs), Model::default(), Network::GOOD);
+            let set = wire.set(1, DpValue::Bool(false));
+            let query = wire.query();
+            wire.run_s(60);
+            let what = format!("client {ours}, device {theirs}");
+            assert!(wire.model.journal.is_empty(), "{what}");
+            assert!(wire.result(set).unwrap().is_err(), "{what}: {:?}", wire.result(set));
+            assert!(wire.result(query).is_some(), "{what}");
+            if ours.dialect().negotiates || theirs.dialect().negotiates {
+                assert!(wire.closed().is_some(), "{what}");
+                assert_eq!(wire.count(&Event::Proven), 0, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_key_with_a_zero_byte() {
+    for case in vectors().crypto.session_keys.iter().filter(|c| c.session_key_hex[0] == 0) {
+        // The device's nonce is hex text of what its dice say; only such nonces can be thrown.
+        let Some(half) = common::unhex(&String::from_utf8_lossy(&case.device_nonce_hex)) else { continue };
+        for trap in [true, false] {
+            let mut device = device_config(case.version);
+            device.zero_key_trap = trap;
+            let dice =
+                (Script::new(&case.client_nonce_hex), Script::new(&[&[0, 0, 0x20, 0][..], &half].concat()));
+            let mut wire =
+                Wire::with_dice(config(case.version), device, Model::default(), Network::GOOD, dice);
+            let query = wire.query();
+            wire.run_s(2);
+            if trap {
+                // The client sees it coming and starts anew (lan.md 4.4).
+                assert_eq!(wire.closed(), Some(&CloseReason::ZeroKey), "{}", case.note);
+            } else {
+                assert_eq!(wire.closed(), None, "{}", case.note);
+                assert!(wire.result(query).unwrap().is_ok(), "{}: another nonce was drawn", case.note);
+            }
+        }
+    }
+}
+
+#[test]
+fn pushes_before_and_within_the_negotiation_are_survived() {
+    for version in [Version::V3_4, Version::V3_5] {
+        for network in [Network::GOOD, Network::bad(5), Network::bad(6)] {
+            // Before START arrives.
+            let mut wire = Wire::with(config(version), device_config(version), Model::default(), network);
+            wire.push(None, &one(18, DpValue::Value(1)));
+            wire.push(None, &one(18, DpValue::Value(2)));
+            let query = wire.query();
+            wire.run_s(3);
+            assert!(wire.result(query).unwrap().is_ok(), "{version} {network:?}");
+            assert_eq!(wire.closed(), None, "{version}");
+
+            // Between RESP and the arrival of FINISH: under the local key, while the client expects the session key.
+            let mut wire = Wire::with(config(version), device_config(version), Model::default(), network);
+            for _ in 0..2000 {
+                if !wire.from_device.is_empty() {
+                    break;
+                }
+                wire.run(Duration::from_millis(1));
+            }
+            assert!(!wire.device.is_ready(), "{version}: RESP is out, FINISH is not in");
+            wire.push(None, &one(18, DpValue::Value(3)));
+            let query = wire.query();
+            wire.run_s(3);
+            assert!(wire.result(query).unwrap().is_ok(), "{version} {network:?}");
+            assert_eq!(wire.closed(), None, "{version}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_answers_nothing_but_heartbeats() {
+    for version in Version::ALL {
+        let model = Model { dead: true, ..Model::default() };
+        let mut wire = Wire::with(config(version), device_config(version), model, Network::GOOD);
+        wire.run_s(1);
+        let asked = wire.now;
+        let query = wire.query();
+        let set = wire.set(1, DpValue::Bool(false));
+        wire.run_s(60);
+        for id in [query, set] {
+            assert!(matches!(wire.result(id), Some(Err(RequestError::Timeout { .. }))), "{version}");
+            let waited = wire.done_at(id).unwrap() - asked;
+            assert!((5..=11).contains(&waited.as_secs()), "{version}: {waited:?}");
+        }
+        assert_eq!(wire.closed(), None, "{version}: its heartbeats are answered");
+    }
+}
+
+#[test]
+fn a_device_that_is_gone_without_a_word() {
+    for version in Version::ALL {
+        let mut wire = Wire::new(version);
+        let query = wire.query();
+        wire.run_s(1);
+        assert!(wire.result(query).unwrap().is_ok());
+        wire.hole = true;
+        let gone = wire.now;
+        let lost = wire.set(1, DpValue::Bool(false));
+        wire.run_s(60);
+        assert_eq!(wire.closed(), Some(&CloseReason::Silent), "{version}");
+        assert!(matches!(wire.result(lost), Some(Err(RequestError::Timeout { .. }))), "{version}");
+        let (at, _) = wire.events.iter().find(|(_, e)| matches!(e, Event::Closed(_))).unwrap();
+        let took = *at - gone;
+        assert!((15..=21).contains(&took.as_secs()), "{version}: {took:?}");
+        assert_eq!(wire.device_events.last(), Some(&DeviceEvent::Closed(DeviceClose::Idle)), "{version}");
+    }
+}
+
+#[test]
+fn a_heartbeat_keeps_its_distance_from_a_push() {
+    for version in Version::ALL {
+        let mut wire = Wire::new(version);
+        wire.query();
+        wire.run_s(2);
+        let last = wire.from_client.last().unwrap().0;
+        // The push arrives 20 ms before the heartbeat is due.
+        wire.run(last + Duration::from_millis(9979) - wire.now);
+        wire.push(None, &one(18, DpValue::Value(7)));
+        wire.run_s(2);
+        let beat = wire.from_client.last().unwrap();
+        assert_eq!(Wire::sequences(std::slice::from_ref(beat))[0].0, HEART_BEAT, "{version}");
+        let pushed = last + Duration::from_millis(9980);
+        assert!(beat.0 >= pushed + Duration::from_millis(100), "{version}: {:?}", beat.0 - pushed);
+        assert!(beat.0 <= pushed + Duration::from_millis(200), "{version}: {:?}", beat.0 - pushed);
+    }
+}
+
+#[test]
+fn an_unfinished_frame_ends_the_session_after_five_seconds() {
+    for version in Version::ALL {
+        let mut wire = Wire::new(version);
+        wire.query();
+        wire.run_s(1);
+        let frame = wire.from_device.last().unwrap().1.clone();
+        wire.inject_to_client(&frame[..frame.len() - 1]);
+        wire.run_s(4);
+        assert_eq!(wire.closed(), None, "{version}");
+        wire.run_s(2);
+        assert!(matches!(wire.closed(), Some(CloseReason::Protocol(_))), "{version}: {:?}", wire.closed());
+    }
+}
+
+#[test]
+fn both_ends_answer_the_other_framing_by_closing() {
+    for version in Version::ALL {
+        let other = if version == Version::V3_5 { Version::V3_3 } else { Version::V3_5 };
+        let frame = |cmd| vectors().frames.iter().find(|f| f.version == other && f.cmd == cmd).unwrap();
+        let mut wire = Wire::new(version);
+        wire.query();
+        wire.run_s(1);
+        wire.inject_to_client(&frame(8).frame_hex);
+        wire.run_s(1);
+        let Some(CloseReason::WrongVersion { configured, evidence }) = wire.closed() else {
+            panic!("{version}: {:?}", wire.closed())
+        };
+        assert_eq!(*configured, version);
+        assert!(evidence.contains("3.5") == (version != Version::V3_5), "{evidence}");
+
+        let mut wire = Wire::new(version);
+        wire.run_s(1);
+        wire.inject_to_device(&frame(9).frame_hex);
+        wire.run_s(1);
+        assert!(matches!(wire.device_events.last(), Some(DeviceEvent::Closed(_))), "{version}");
+    }
+}
+
+/// Whenever the connection ends: every request ends exactly once, and the end is told once.
+#[test]
+fn a_connection_cut_at_any_moment_leaves_no_request_open() {
+    for version in Version::ALL {
+        for ms in (0..400).step_by(7) {
+            let network = Network { seed: ms + 1, latency: (5, 60), pieces: Some(30) };
+            let mut wire = Wire::with(config(version), device_config(version), Model::default(), network);
+            let mut requests = vec![wire.query(), wire.set(1, DpValue::Bool(false))];
+            wire.run(Duration::from_millis(ms));
+            requests.push(wire.set(9, DpValue::Value(5)));
+            wire.cut();
+            wire.run_s(1);
+            requests.push(wire.set(9, DpValue::Value(6)));
+            wire.run_s(60);
+            let what = format!("{version} cut at {ms} ms");
+            let ends = wire.events.iter().filter(|(_, e)| matches!(e, Event::Closed(_))).count();
+            assert_eq!(ends, 1, "{what}");
+            assert!(
+                matches!(wire.closed(), Some(CloseReason::Remote | CloseReason::ClosedEarly)),
+                "{what}: {:?}",
+                wire.closed()
+            );
+            for id in &requests {
+                let result = wire.result(*id).unwrap_or_else(|| panic!("{what}: {id:?} is open"));
+                if let Err(e) = result {
+                    assert!(matches!(e, RequestError::Closed { .. }), "{what}: {e}");
+                }
+            }
+            let last = wire.result(requests[3]).unwrap();
+            assert!(matches!(last, Err(RequestError::Closed { sent: false, .. })), "{what}: {last:?}");
+            // What the client was told to be unsent was not applied.
+            let unsent = |i: usize| {
+                matches!(wire.result(requests[i]), Some(Err(RequestError::Closed { sent: false, .. })))
+            };
+            let applied = |dp: u16| wire.model.journal.iter().any(|(_, d)| d.value(DpId(dp)).is_some());
+            assert!(!(unsent(1) && applied(1)), "{what}");
+            assert!(!(unsent(2) && applied(9)), "{what}");
+        }
+    }
+}
+
+/// One flipped bit anywhere: no wrong value is ever believed, no request stays open.
+#[test]
+fn a_damaged_bit_is_never_believed() {
+    let values = [DpValue::Value(111), DpValue::Value(222), DpValue::Value(333)];
+    for version in Version::ALL {
+        for seed in 0..120 {
+            let network = Network { seed: seed + 1, latency: (1, 30), pieces: None };
+            let mut wire = Wire::with(config(version), device_config(version), Model::default(), network);
+            wire.damage = Some(usize::try_from(seed % 12).unwrap());
+            let truth = wire.model.points.clone();
+            let mut requests = vec![wire.query()];
+            for v in &values {
+                wire.run(Duration::from_millis(200));
+                requests.push(wire.set(9, v.clone()));
+            }
+            wire.run_s(40);
+            let what = format!("{version} seed {seed}");
+            for (_, event) in &wire.events {
+                let Event::Report { report, .. } = event else { continue };
+                for (id, v) in report.dps.iter() {
+                    let sound = truth.value(id) == Some(v) || (id == DpId(9) && values.contains(v));
+                    assert!(sound, "{what}: {id:?} {v:?}");
+                }
+            }
+            for (_, dps) in &wire.model.journal {
+                assert!(dps.iter().all(|(id, v)| id == DpId(9) && values.contains(v)), "{what}: {dps:?}");
+            }
+            for id in requests {
+                assert!(wire.result(id).is_some(), "{what}: {id:?} is open, {:?}", wire.closed());
+            }
+        }
+    }
+}
+
+#[test]
+fn more_requests_than_a_device_can_serve_are_refused() {
+    let model = Model { dead: true, ..Model::default() };
+    let mut wire = Wire::with(config(Version::V3_3), device_config(Version::V3_3), model, Network::GOOD);
+    let ids: Vec<_> = (0..200).map(|_| wire.query()).collect();
+    wire.run_s(1);
+    let refused = ids.iter().filter(|id| matches!(wire.result(**id), Some(Err(RequestError::TooMany(_)))));
+    let refused = refused.count();
+    assert!((100..200).contains(&refused), "{refused}");
+    wire.client.close();
+    wire.run_s(1);
+    assert!(ids.iter().all(|id| wire.result(*id).is_some()));
+}
+
+/// A limit of "never" must not overflow the clock.
+#[test]
+fn endless_times_do_not_overflow() {
+    for version in Version::ALL {
+        let mut client = config(version);
+        let never = Duration::MAX;
+        client.timing.negotiation = never;
+        client.timing.heartbeat = never;
+        client.timing.heartbeat_reply = never;
+        client.timing.request = never;
+        client.timing.incomplete_frame = never;
+        client.timing.quiet = never;
+        let mut device = device_config(version);
+        device.idle = never;
+        let mut wire = Wire::with(client, device, Model::default(), Network::GOOD);
+        let set = wire.set(1, DpValue::Bool(false));
+        wire.inject_to_client(&[0, 0]);
+        wire.run_s(3600);
+        wire.device.handle_timeout(wire::now(wire.now));
+        wire.client.handle_timeout(wire::now(wire.now));
+        wire.run_s(1);
+        assert!(wire.result(set).unwrap().is_ok(), "{version}");
+        assert_eq!(wire.closed(), None, "{version}");
+        assert_eq!(wire.client.config().device_id.as_str(), ID);
+    }
+}
