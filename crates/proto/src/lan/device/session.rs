@@ -131,7 +131,7 @@ impl DeviceSession {
 
     /// Lets due deadlines act (idle client).
     pub fn handle_timeout(&mut self, now: Now) {
-        if now.mono >= self.inner.last_valid + self.config.idle {
+        if now.mono >= self.inner.last_valid.saturating_add(self.config.idle) {
             self.inner.end(DeviceClose::Idle);
         }
     }

@@ -495,7 +495,7 @@ impl Inner {
     fn next_transmission(&mut self, config: &Config, now: Now, entropy: &mut dyn Entropy) -> Option<Vec<u8>> {
         match std::mem::replace(&mut self.stage, Stage::Closed) {
             Stage::Start(nonce) => {
-                let deadline = now.mono + config.timing.negotiation;
+                let deadline = now.mono.saturating_add(config.timing.negotiation);
                 self.stage = Stage::Negotiating { nonce, deadline };
                 Some(self.seal(config, Command::SESS_KEY_NEG_START, &nonce, now, entropy))
             }
@@ -534,7 +534,7 @@ impl Inner {
             sequence: self.sequence,
             cid: wire.cid,
             awaits: wire.awaits,
-            deadline: now.mono + config.timing.request,
+            deadline: now.mono.saturating_add(config.timing.request),
         });
         Some(bytes)
     }
@@ -551,8 +551,12 @@ impl Inner {
     /// When the next heartbeat is due: after a pause in sending, and at a distance from pushes and refreshes. After a
     /// miss at once.
     fn beat_due(&self, config: &Config) -> Duration {
-        let quiet = self.last_busy.map_or(Duration::ZERO, |t| t + config.timing.quiet);
-        let due = if self.misses > 0 { self.last_sent } else { self.last_sent + config.timing.heartbeat };
+        let quiet = self.last_busy.map_or(Duration::ZERO, |t| t.saturating_add(config.timing.quiet));
+        let due = if self.misses > 0 {
+            self.last_sent
+        } else {
+            self.last_sent.saturating_add(config.timing.heartbeat)
+        };
         due.max(quiet)
     }
 
@@ -586,7 +590,7 @@ impl Inner {
         {
             return self.end(CloseReason::NegotiationSilent);
         }
-        if self.partial_since.is_some_and(|t| now >= t + config.timing.incomplete_frame) {
+        if self.partial_since.is_some_and(|t| now >= t.saturating_add(config.timing.incomplete_frame)) {
             return self.end(CloseReason::Protocol("a frame was left unfinished"));
         }
         while let Some(at) = self.flights.iter().position(|f| now >= f.deadline) {
@@ -598,7 +602,7 @@ impl Inner {
             };
             self.done(at, result);
         }
-        if self.beat.is_some_and(|t| now >= t + config.timing.heartbeat_reply) {
+        if self.beat.is_some_and(|t| now >= t.saturating_add(config.timing.heartbeat_reply)) {
             self.beat = None;
             self.misses += 1;
             if self.misses >= MAX_MISSES {
@@ -612,12 +616,12 @@ impl Inner {
             Stage::Closed | Stage::Start(_) | Stage::Finish(_) => return Duration::MAX,
             Stage::Negotiating { deadline, .. } => deadline,
             Stage::Ready => match self.beat {
-                Some(t) => t + config.timing.heartbeat_reply,
+                Some(t) => t.saturating_add(config.timing.heartbeat_reply),
                 None => self.beat_due(config),
             },
         };
         if let Some(t) = self.partial_since {
-            at = at.min(t + config.timing.incomplete_frame);
+            at = at.min(t.saturating_add(config.timing.incomplete_frame));
         }
         self.flights.iter().fold(at, |at, f| at.min(f.deadline))
     }
