@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
+use landfall_link::scan::Target;
 use landfall_proto::id::{Cid, DeviceId, ProductId};
 use landfall_proto::lan::Version;
 
@@ -39,11 +41,81 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Find devices on the network
+    Scan(Scan),
     /// The book: which devices are yours
     #[command(subcommand)]
     Device(Device),
+    /// Ask a device for its data points
+    Get(Get),
+    /// Set data points and see whether it worked
+    Set(Set),
+    /// Print a line for each change, until Ctrl-C
+    Watch(Watch),
+    /// Find out why a device does not work
+    Doctor(Doctor),
     /// Print a completion script for your shell
     Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scan {
+    /// How long to look, in seconds
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Try this address, ADDR:PORT or network (192.168.1.0/24) by TCP; may be repeated
+    #[arg(long, value_name = "ADDR|CIDR")]
+    pub(crate) probe: Vec<Target>,
+    /// Only probe: don't listen, and don't ask the network who is there
+    #[arg(long, requires = "probe")]
+    pub(crate) only_probe: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// Name or id
+    pub(crate) device: String,
+    /// Numbers or codes of data points (1, switch_1); all when left out. A single one prints its bare value
+    #[arg(value_name = "DP")]
+    pub(crate) points: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// Name or id
+    pub(crate) device: String,
+    /// What to set: number or code of the data point, and the value as JSON or as a plain word (switch_1=on, 2=500)
+    #[arg(value_name = "DP=VALUE", required = true)]
+    pub(crate) assignments: Vec<String>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "S", value_parser = crate::cmd::set::seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Be content with the device's acknowledgement; don't wait until it shows the value
+    #[arg(long)]
+    pub(crate) no_confirm: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Names or ids; all devices when left out
+    #[arg(value_name = "DEVICE")]
+    pub(crate) devices: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Name or id
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) json: Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,7 +181,7 @@ pub(crate) struct DeviceAdd {
     pub(crate) sleeper: bool,
     /// Query it in the device22 form (some devices execute such queries as commands: only if you need it)
     #[arg(long)]
-    pub device22: bool,
+    pub(crate) device22: bool,
     /// Change the device if it is in the book already; what you leave out stays
     #[arg(long)]
     pub(crate) update: bool,

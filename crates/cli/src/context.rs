@@ -66,6 +66,16 @@ impl Context {
         Style { colour: io::stderr().is_terminal() && !self.plain }
     }
 
+    /// Whether the owner wants quiet.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The data directory with a book that we may write to; `None` when a devices.json is used in its place.
+    pub(crate) fn own_book(&self) -> Option<PathBuf> {
+        if self.devices.is_some() { None } else { self.data_dir().ok() }
+    }
+
     /// Tells the owner something on stderr, unless they want quiet.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {

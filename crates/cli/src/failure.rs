@@ -29,7 +29,6 @@ pub(crate) enum Failure {
         hint: Option<String>,
     },
     /// All is said already; exit code 1.
-    #[allow(dead_code)]
     Told,
     /// The reader of our output went away (`landfall watch | head`): nothing more to do.
     ReaderGone,

@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk. Exit codes: 0 ok, 1 the request failed, 2 misuse. Only this crate prints.
 
 mod args;
+mod assign;
 mod cmd;
 mod context;
 mod failure;
@@ -10,6 +11,10 @@ mod hint;
 mod key_source;
 mod out;
 mod render;
+mod stop;
+mod subject;
+mod tether;
+mod trouble;
 
 use std::process::ExitCode;
 
@@ -34,13 +39,17 @@ fn main() -> ExitCode {
 
 fn run(context: &Context, command: Command) -> Outcome {
     match command {
+        Command::Scan(c) => block_on(cmd::scan::run(context, &c)),
         Command::Device(c) => cmd::device::run(context, c),
+        Command::Get(c) => block_on(cmd::get::run(context, &c)),
+        Command::Set(c) => block_on(cmd::set::run(context, &c)),
+        Command::Watch(c) => block_on(cmd::watch::run(context, &c)),
+        Command::Doctor(c) => block_on(cmd::doctor::run(context, &c)),
         Command::Completions(c) => cmd::completions::run(&c),
     }
 }
 
 /// A runtime for the commands that talk to devices.
-#[allow(dead_code)]
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }

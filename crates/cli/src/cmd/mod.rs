@@ -2,3 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod device;
+pub(crate) mod doctor;
+pub(crate) mod get;
+pub(crate) mod scan;
+pub(crate) mod set;
+pub(crate) mod watch;

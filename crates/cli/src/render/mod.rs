@@ -1,6 +1,8 @@
 //! How things look: tables and words for people, JSON for programs.
 
 pub(crate) mod device;
+pub(crate) mod points;
+pub(crate) mod progress;
 mod table;
 
 pub(crate) use table::Table;
