@@ -11,8 +11,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    None.or_else(|| cause.downcast_ref().map(fault))
-        .or_else(|| cause.downcast_ref().and_then(import))
+    None.or_else(|| cause.downcast_ref().and_then(import))
         .or_else(|| cause.downcast_ref().map(lookup))
         .or_else(|| cause.downcast_ref().and_then(book))
         .or_else(|| cause.downcast_ref().and_then(name))
@@ -57,7 +56,8 @@ fn book(e: &BookError) -> Option<String> {
         BookError::Clash(_) => Some(
             "somebody changed the file by hand; take one of the two out of it with a text editor".to_owned(),
         ),
-        BookError::Name(_) | BookError::Lookup(_) => None,
+        BookError::Name(e) => name(e),
+        BookError::Lookup(e) => Some(lookup(e)),
     }
 }
 
@@ -78,6 +78,9 @@ fn store(e: &StoreError) -> Option<String> {
         StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Some("name a directory of your own with --data-dir or LANDFALL_DATA_DIR".to_owned())
         }
+        // Transparent wrappers don't show up as causes of their own.
+        StoreError::Import(e) => import(e),
+        StoreError::Refused(e) => book(e),
         _ => None,
     }
 }
@@ -92,6 +95,7 @@ fn import(e: &ImportError) -> Option<String> {
             "known forms: tinytuya's devices.json and snapshot.json, tuya-cli's wizard list; nothing was changed"
                 .to_owned(),
         ),
+        ImportError::Entry { fault: f, .. } => Some(fault(f)),
         _ => None,
     }
 }

@@ -21,7 +21,8 @@ const MAX: u64 = 1024;
 pub(crate) fn read(file: Option<&Path>, stdin: bool) -> Result<Option<LocalKey>, Failure> {
     let (text, from) = if let Some(path) = file {
         let open = File::open(path).with_context(|| format!("can't read the key file {}", path.display()));
-        let file = open.map_err(|error| Failure::Request { error, hint: None })?;
+        let file = open
+            .map_err(|error| Failure::with_hint(error, "name a file that holds the key and nothing else"))?;
         (bounded(file)?, path.display().to_string())
     } else if stdin {
         (bounded(io::stdin().lock())?, "standard input".to_owned())
