@@ -211,7 +211,6 @@ impl Detector {
             id: Some(subject.id.clone()),
             key: Some(subject.key.clone()),
             cid: None,
-            device22: false,
             connect: self.options.connect,
             answer: self.options.answer,
         };

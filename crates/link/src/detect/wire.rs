@@ -38,8 +38,6 @@ pub(crate) struct Target {
     pub(crate) key: Option<LocalKey>,
     /// The sub-device to query; its gateway answers.
     pub(crate) cid: Option<Cid>,
-    /// Query in the device22 form.
-    pub(crate) device22: bool,
     /// Time for the connection to open.
     pub(crate) connect: Duration,
     /// Time for an answer.
@@ -70,21 +68,37 @@ pub(crate) enum Depth {
 
 /// Opens a connection, asks, and closes it in an orderly way: a half-open one occupies a slot (lan.md 5.2).
 pub(crate) async fn ask(target: &Target, asked: Asked, depth: Depth) -> Heard {
-    let mut stream = match open(target.address, target.connect).await {
-        Ok(stream) => stream,
-        Err(e) => return Seen::NoConnection(e).into(),
-    };
-    let heard = match asked {
-        Asked::Nothing => listen(&mut stream, target.answer).await,
-        Asked::Clear => ask_clear(&mut stream, target).await,
-        Asked::Session(version) => match session_config(target, version) {
-            Some(config) => run_session(&mut stream, config, target, depth).await.into(),
-            None => listen(&mut stream, target.answer).await,
-        },
-    };
-    close(stream).await;
-    heard
+    let mut again = true;
+    loop {
+        let mut stream = match open(target.address, target.connect).await {
+            Ok(stream) => stream,
+            Err(e) => return Seen::NoConnection(e).into(),
+        };
+        let heard = match asked {
+            Asked::Nothing => listen(&mut stream, target.answer).await,
+            Asked::Clear => ask_clear(&mut stream, target).await,
+            Asked::Session(version) => match session_config(target, version) {
+                Some(config) => match run_session(&mut stream, config, target, depth).await {
+                    Ok(seen) => seen.into(),
+                    // The device's proof was right, so key and version are; only the query needs another connection.
+                    Err(ZeroKey) if depth == Depth::Query && again => {
+                        again = false;
+                        close(stream).await;
+                        continue;
+                    }
+                    Err(ZeroKey) => Seen::Established.into(),
+                },
+                // Without a key nothing can be said on it.
+                None => listen(&mut stream, target.answer).await,
+            },
+        };
+        close(stream).await;
+        return heard;
+    }
 }
+
+/// The session key begins with a zero byte, so this connection is of no use (lan.md 4.4).
+struct ZeroKey;
 
 /// Opens a connection without delay for small writes.
 pub(crate) async fn open(address: SocketAddr, limit: Duration) -> Result<TcpStream, ConnectFailure> {
@@ -116,7 +130,8 @@ fn session_config(target: &Target, version: Version) -> Option<Arc<Config>> {
         device_id: id.clone(),
         key: key.clone(),
         version,
-        device22: target.device22,
+        // Never by itself: some devices execute null writes (lan.md 5.5). A refusal proves as much as an answer.
+        device22: false,
         device22_points: Vec::new(),
         timing,
     }))
@@ -262,7 +277,13 @@ fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(100).collect()
 }
 
-async fn run_session(stream: &mut TcpStream, config: Arc<Config>, target: &Target, depth: Depth) -> Seen {
+async fn run_session(
+    stream: &mut TcpStream,
+    config: Arc<Config>,
+    target: &Target,
+    depth: Depth,
+) -> Result<Seen, ZeroKey> {
+    let version = config.version;
     let clock = Clock(Instant::now());
     let mut entropy = OsEntropy::new();
     let negotiates = config.version.dialect().negotiates;
@@ -283,24 +304,25 @@ async fn run_session(stream: &mut TcpStream, config: Arc<Config>, target: &Targe
                 match timeout_at(last, stream.write_all(&bytes)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => session.handle_close(clock.now()),
-                    Err(_) => return Seen::Silent,
+                    Err(_) => return Ok(Seen::Silent),
                 }
             }
             Output::Event(Event::Ready) => {
                 ready = true;
                 if negotiates && depth == Depth::Proof {
-                    return Seen::Established;
+                    return Ok(Seen::Established);
                 }
             }
             Output::Event(Event::Proven) => proven = true,
             Output::Event(Event::Done { result, .. }) => {
-                if let Some(seen) = answered(result, negotiates && ready, proven) {
-                    return seen;
+                if let Some(seen) = answered(version, result, negotiates && ready, proven) {
+                    return Ok(seen);
                 }
             }
+            Output::Event(Event::Closed(CloseReason::ZeroKey)) => return Err(ZeroKey),
             Output::Event(Event::Closed(reason)) => {
                 let at_once = last_sent.elapsed() < AT_ONCE;
-                return ended(reason, at_once, negotiates && proven);
+                return Ok(ended(reason, at_once, negotiates && proven));
             }
             Output::Event(_) => {}
             Output::Wait(at) => {
@@ -314,17 +336,26 @@ async fn run_session(stream: &mut TcpStream, config: Arc<Config>, target: &Targe
             }
         }
     }
-    if negotiates && ready { Seen::Established } else { Seen::Silent }
+    Ok(if negotiates && ready { Seen::Established } else { Seen::Silent })
 }
 
 /// What the end of the query means; `None` when the session's end says more.
-fn answered(result: Result<Answer, RequestError>, negotiated: bool, proven: bool) -> Option<Seen> {
+fn answered(
+    version: Version,
+    result: Result<Answer, RequestError>,
+    negotiated: bool,
+    proven: bool,
+) -> Option<Seen> {
     Some(match result {
         Ok(Answer::Report(report)) => Seen::Answered { points: report.dps.len() },
         Ok(_) => Seen::Answered { points: 0 },
-        // One wrong key in 256 fits the padding and gives such a text.
+        // To 3.1 everything is clear; to the others, one wrong key in 256 fits the padding and gives such a text.
         Err(RequestError::Refused { text, .. }) if !is_text(text.as_bytes()) || text.contains('\u{fffd}') => {
-            Seen::WrongKey
+            if version == Version::V3_1 {
+                Seen::WrongVersion("answers encrypted, as 3.2 and 3.3 do")
+            } else {
+                Seen::WrongKey
+            }
         }
         Err(RequestError::Refused { text, .. }) => Seen::Refused(text),
         Err(RequestError::WrongKey { .. }) => Seen::WrongKey,
@@ -343,10 +374,9 @@ fn ended(reason: CloseReason, at_once: bool, proven: bool) -> Seen {
         CloseReason::NegotiationSilent | CloseReason::Silent => Seen::Silent,
         CloseReason::WrongKey => Seen::WrongKey,
         CloseReason::WrongVersion { evidence, .. } => Seen::WrongVersion(evidence),
-        // The device's proof was right, so key and version are (lan.md 4.4).
-        CloseReason::ZeroKey => Seen::Established,
-        e @ (CloseReason::Negotiation(_) | CloseReason::Integrity(_) | CloseReason::Protocol(_)) => {
-            Seen::Broken(e.to_string())
-        }
+        e @ (CloseReason::ZeroKey
+        | CloseReason::Negotiation(_)
+        | CloseReason::Integrity(_)
+        | CloseReason::Protocol(_)) => Seen::Broken(e.to_string()),
     }
 }

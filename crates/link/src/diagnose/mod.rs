@@ -1,12 +1,26 @@
 //! Why a device does not work: evidence, a verdict, a next step.
 
+mod decide;
+mod evidence;
+mod plan;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use landfall_proto::id::{Cid, DeviceId, LocalKey};
 use landfall_proto::lan::Version;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::scan::ScanOptions;
+pub use decide::decide;
+pub use evidence::{Evidence, Listened};
+
+use crate::detect::wire::{self, Depth};
+use crate::detect::{Asked, Step};
+use crate::scan::{Known, ScanEvent, ScanOptions, scan};
+
+/// Listening time where the caller names none.
+const LISTEN: Duration = Duration::from_secs(10);
 
 /// A device to be examined, as the book knows it.
 #[derive(Clone, Debug)]
@@ -117,22 +131,94 @@ impl Default for DiagnoseOptions {
 /// What the examination is doing, for a progress line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Listening for the device.
-    Listening,
-    /// Connecting to this address.
-    Connecting(SocketAddr),
+    /// Listening for the device, this long at most.
+    Listening(Duration),
     /// Waiting before the next connection.
     Pausing(Duration),
-    /// Asking the device as this version.
-    Asking(Version),
+    /// Connecting, for this.
+    Asking {
+        /// Where to.
+        address: SocketAddr,
+        /// What for.
+        asked: Asked,
+    },
 }
 
-/// Examines a device: listens for it, connects a few times with pauses, and decides.
+/// Examines a device: listens for it, connects to it a few times with pauses, and decides.
+///
+/// It never writes to the device and never asks in the device22 form, which some devices execute as a write
+/// (lan.md 5.5). Close other connections of this process to the device first: many serve one client only.
 pub async fn diagnose(
     patient: &Patient,
     options: DiagnoseOptions,
     mut on_progress: impl FnMut(&Progress) + Send,
 ) -> Diagnosis {
-    let _ = (patient, options, &mut on_progress);
-    todo!()
+    let evidence = gather(patient, options, &mut on_progress).await;
+    decide(&evidence)
+}
+
+/// Gathers the evidence of [`diagnose`] without deciding.
+pub async fn gather(
+    patient: &Patient,
+    options: DiagnoseOptions,
+    on_progress: &mut (dyn FnMut(&Progress) + Send),
+) -> Evidence {
+    let time = options.scan.duration.unwrap_or(LISTEN);
+    on_progress(&Progress::Listening(time));
+    let listened = listen(patient, ScanOptions { duration: Some(time), ..options.scan }).await;
+    let heard_at = listened.heard.as_ref().and_then(|f| f.address);
+    let mut evidence = Evidence {
+        patient: patient.clone(),
+        // Its own word is newer than the book's.
+        address: heard_at.or(patient.address),
+        listened: Some(listened),
+        steps: Vec::new(),
+    };
+    let Some(address) = evidence.address else { return evidence };
+    let target = wire::Target {
+        address,
+        id: Some(patient.id.clone()),
+        key: patient.key.clone(),
+        cid: patient.cid.clone(),
+        connect: options.connect,
+        answer: options.answer,
+    };
+    while let Some(asked) = plan::next_question(&evidence) {
+        if !evidence.steps.is_empty() {
+            on_progress(&Progress::Pausing(options.pause));
+            tokio::time::sleep(options.pause).await;
+        }
+        on_progress(&Progress::Asking { address, asked });
+        let seen = wire::ask(&target, asked, Depth::Query).await.seen;
+        evidence.steps.push(Step { asked, seen });
+    }
+    evidence
+}
+
+/// Listens until the device was heard or the time is over.
+async fn listen(patient: &Patient, options: ScanOptions) -> Listened {
+    // Without the book's version and key: only what it says itself counts here. Its address tells an unusual port.
+    let known = Known {
+        id: patient.id.clone(),
+        name: patient.name.clone(),
+        key: None,
+        version: None,
+        address: patient.address,
+    };
+    let options = ScanOptions { known: vec![known], probe: Vec::new(), ..options };
+    let heard = Notify::new();
+    let begun = Instant::now();
+    let summary = scan(options, heard.notified(), |event| {
+        if let ScanEvent::Found(f) | ScanEvent::Changed(f) = event
+            && f.id.as_ref() == Some(&patient.id)
+        {
+            heard.notify_one();
+        }
+    })
+    .await;
+    let time = begun.elapsed();
+    let deaf = summary.problems.iter().map(ToString::to_string).collect();
+    let seen = summary.findings.into_iter().filter(|f| !f.seen_by.is_empty());
+    let (mine, others): (Vec<_>, Vec<_>) = seen.partition(|f| f.id.as_ref() == Some(&patient.id));
+    Listened { time, heard: mine.into_iter().next(), others: others.len(), deaf }
 }

@@ -267,7 +267,6 @@ impl Prober {
             id: owner.map(|k| k.id.clone()),
             key: owner.and_then(|k| k.key.clone()),
             cid: None,
-            device22: false,
             connect: self.connect,
             answer: self.answer,
         }
