@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use landfall_link::diagnose::{DiagnoseOptions, Patient, Progress as Step, Verdict, diagnose};
+use landfall_link::diagnose::{DiagnoseOptions, Patient, Verdict, diagnose};
 use landfall_link::scan::{Interface, ScanOptions};
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, a: &args::Doctor) -> Outcome {
         options.scan = loopback_scan();
     }
     let progress = Progress::start(context, &format!("examining {}", subject.name()));
-    let diagnosis = diagnose(&patient, options, |step| progress.now(&describe(step))).await;
+    let diagnosis = diagnose(&patient, options, |step| progress.now(&step.to_string())).await;
     progress.end();
     if a.json.json {
         out::json(&json!({
@@ -66,19 +66,12 @@ pub(crate) async fn run(context: &Context, a: &args::Doctor) -> Outcome {
 
 /// For virtual devices of this machine: nothing leaves it.
 pub(crate) fn loopback_scan() -> ScanOptions {
-    let here = Interface { name: "lo".to_owned(), address: Ipv4Addr::LOCALHOST, broadcast: None };
+    // Linux broadcasts on loopback; elsewhere the beacons have to do.
+    let broadcast = cfg!(target_os = "linux").then_some(Ipv4Addr::new(127, 255, 255, 255));
+    let here = Interface { name: "lo".to_owned(), address: Ipv4Addr::LOCALHOST, broadcast };
     ScanOptions {
         interfaces: Some(vec![here]),
         duration: Some(Duration::from_secs(3)),
         ..ScanOptions::default()
-    }
-}
-
-fn describe(step: &Step) -> String {
-    match step {
-        Step::Listening => "listening for it".to_owned(),
-        Step::Connecting(address) => format!("connecting to {address}"),
-        Step::Pausing(_) => "waiting a moment".to_owned(),
-        Step::Asking(version) => format!("asking it as a {version} device"),
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn run(context: &Context, a: &args::Scan) -> Outcome {
     .await;
     progress.end();
     for problem in &summary.problems {
-        tracing::warn!("{problem}");
+        tracing::warn!("{problem}; {}", problem.next_step());
     }
     if a.json.json { out::json(&to_json(&summary)) } else { print(context, &summary) }
 }
@@ -153,7 +153,7 @@ fn to_json(s: &Summary) -> Value {
         .collect();
     json!({
         "devices": findings,
-        "problems": s.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "problems": s.problems.iter().map(|p| json!({"problem": p.to_string(), "next_step": p.next_step()})).collect::<Vec<_>>(),
         "malformed": s.malformed,
         "foreign": s.foreign,
         "left_out": s.left_out,

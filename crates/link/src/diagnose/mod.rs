@@ -4,6 +4,7 @@ mod decide;
 mod evidence;
 mod plan;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -142,6 +143,16 @@ pub enum Progress {
         /// What for.
         asked: Asked,
     },
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening(time) => write!(f, "listening for it, {:.0} s at most", time.as_secs_f64()),
+            Self::Pausing(_) => f.write_str("waiting a moment"),
+            Self::Asking { address, asked } => write!(f, "trying {asked} with {address}"),
+        }
+    }
 }
 
 /// Examines a device: listens for it, connects to it a few times with pauses, and decides.
