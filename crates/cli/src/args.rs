@@ -104,7 +104,8 @@ pub(crate) struct Set {
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// Names or ids; all devices when left out
-    #[arg(value_name = "DEVICE")]
+    // Not "devices": that is the id of the global option, which is of another type.
+    #[arg(id = "watched", value_name = "DEVICE")]
     pub(crate) devices: Vec<String>,
     #[command(flatten)]
     pub(crate) json: Json,
