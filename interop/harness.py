@@ -234,8 +234,50 @@ class Landfall:
         )
         return done.stdout
 
+    def get(self, device, *points):
+        """The points of a device, as `landfall get --json` tells them."""
+        return json.loads(self.run("get", device, *points, "--json"))["dps"]
+
+    def set(self, device, *assignments, **options):
+        """The outcome of a set: confirmed, accepted, refused or unconfirmed."""
+        return json.loads(self.run("set", device, *assignments, "--json", **options))["outcome"]
+
     def watch(self, *devices):
         return Program(self.argv("watch", *devices, "--json"), env={**os.environ, "NO_COLOR": "1"})
+
+
+class Home:
+    """Virtual devices in one `landfall simulate`, and what other programs need to know of them."""
+
+    def __init__(self, folder, devices, inside=None):
+        need(LANDFALL.exists(), "NEED cargo build -p landfall")
+        self.devices = devices
+        home, written = folder / "home.toml", folder / "devices.json"
+        home.write_text("".join(map(toml_device, devices)))
+        argv = [LANDFALL, "--data-dir", folder / "data", "simulate", "--home", home, "--write-devices", written]
+        self.program = Program(inside(argv) if inside else argv, env={**os.environ, "NO_COLOR": "1"})
+        # The file appears by rename once all listeners are up.
+        end = time.monotonic() + 20
+        while not written.exists():
+            if self.program.process.poll() is not None or time.monotonic() > end:
+                self.program.stop()
+                raise AssertionError(f"landfall simulate wrote no devices; {self.program.stderr()}")
+            time.sleep(0.02)  # polling a real condition, up to the deadline above
+        self.written = json.loads(written.read_text())
+        self.landfall = Landfall(written, folder / "data")
+
+    def device(self, name):
+        return next(d for d in self.devices if d["name"] == name)
+
+
+def toml_device(device):
+    """One [[device]] of a home file. JSON texts are valid TOML texts here: nothing in them needs another escape."""
+    lines = ["[[device]]"]
+    for key in ("name", "kind", "version", "id", "key"):
+        lines.append(f"{key} = {json.dumps(device[key])}")
+    lines.append(f'address = "{device["address"]}:{device["port"]}"')
+    lines += device.get("toml", [])
+    return "\n".join(lines) + "\n\n"
 
 
 def devices_json(path, devices):

@@ -160,7 +160,9 @@ class Connection:
         say(event="client")
         try:
             while True:
-                self.answer(*self.receive())
+                command, sequence, body = self.receive()
+                self.answer(command, sequence, body)
+                say(event="answered", cmd=command)
         except (Closed, ConnectionError):
             pass
         except OSError as error:
