@@ -96,6 +96,18 @@ impl Ecb {
         buf[body..].iter().all(|b| usize::from(*b) == pad).then_some(body)
     }
 
+    /// Encrypts whole blocks in place, chained (CBC), without padding.
+    pub fn cbc_seal(&self, iv: &[u8; BLOCK], blocks: &mut [[u8; BLOCK]]) {
+        let mut last = *iv;
+        for block in blocks {
+            for (b, l) in block.iter_mut().zip(last) {
+                *b ^= l;
+            }
+            last = self.block(block);
+            *block = last;
+        }
+    }
+
     /// Encrypts one block, without padding.
     pub fn block(&self, block: &[u8; BLOCK]) -> [u8; BLOCK] {
         let mut b = (*block).into();
@@ -161,6 +173,19 @@ impl MacKey {
         mac
     }
 
+    /// Takes a key of any length, as the cloud side has them.
+    pub fn of_text(key: &[u8]) -> Self {
+        let mut padded = [0; 64];
+        if key.len() > padded.len() {
+            padded[..MAC].copy_from_slice(&sha256(&[key]));
+        } else {
+            padded[..key.len()].copy_from_slice(key);
+        }
+        let mac = Self(<Hmac<Sha256> as KeyInit>::new(&padded.into()));
+        padded.zeroize();
+        mac
+    }
+
     /// The code of a message.
     pub fn code(&self, message: &[u8]) -> [u8; MAC] {
         let mut mac = self.0.clone();
@@ -188,6 +213,23 @@ pub fn md5(parts: &[&[u8]]) -> [u8; 16] {
     hash.finalize().into()
 }
 
+/// Characters 8 to 23 of the MD5 in hex: what the vendor's signatures and passwords are made of (cloud.md 2.5, 4.2, 4.3).
+pub fn md5_middle(parts: &[&[u8]]) -> [u8; 16] {
+    let hash = md5(parts);
+    let mut middle = [0; 8];
+    middle.copy_from_slice(&hash[4..12]);
+    hex(&middle)
+}
+
+/// SHA-256 of the parts in a row.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
 /// The common CRC-32 (zlib).
 pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
@@ -202,6 +244,30 @@ pub fn hex<const N: usize, const M: usize>(bytes: &[u8; N]) -> [u8; M] {
         pair[1] = DIGITS[usize::from(b & 15)];
     }
     out
+}
+
+/// Appends the upper-case hex digits of some bytes.
+pub fn hex_upper(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.reserve(bytes.len() * 2);
+    for b in bytes {
+        out.push(char::from(DIGITS[usize::from(b >> 4)]));
+        out.push(char::from(DIGITS[usize::from(b & 15)]));
+    }
+}
+
+/// The bytes that hex digits of either case stand for; `None` when a character is no digit or half a byte is left.
+pub fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    const fn digit(c: u8) -> Option<u8> {
+        match c {
+            b'0'..=b'9' => Some(c - b'0'),
+            b'a'..=b'f' => Some(c - b'a' + 10),
+            b'A'..=b'F' => Some(c - b'A' + 10),
+            _ => None,
+        }
+    }
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]
@@ -242,5 +308,38 @@ mod tests {
         let code = MacKey::new(&key).code(b"what do ya want for nothing?");
         let text: [u8; 64] = hex(&code);
         assert_eq!(&text, b"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    /// RFC 4231, test cases 2 and 6 (a key longer than a block).
+    #[test]
+    fn mac_takes_keys_of_any_length() {
+        let code: [u8; 64] = hex(&MacKey::of_text(b"Jefe").code(b"what do ya want for nothing?"));
+        assert_eq!(&code, b"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        let long = MacKey::of_text(&[0xaa; 131]);
+        let code: [u8; 64] = hex(&long.code(b"Test Using Larger Than Block-Size Key - Hash Key First"));
+        assert_eq!(&code, b"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    }
+
+    /// NIST SP 800-38A, F.2.1, its first two blocks.
+    #[test]
+    fn cbc_chains_blocks() {
+        let block = |text: &str| <[u8; 16]>::try_from(unhex(text.as_bytes()).unwrap()).unwrap();
+        let ecb = Ecb::new(&block("2b7e151628aed2a6abf7158809cf4f3c"));
+        let mut blocks =
+            [block("6bc1bee22e409f96e93d7e117393172a"), block("ae2d8a571e03ac9c9eb76fac45af8e51")];
+        ecb.cbc_seal(&block("000102030405060708090a0b0c0d0e0f"), &mut blocks);
+        assert_eq!(blocks[0], block("7649abac8119b246cee98e9b12e9197d"));
+        assert_eq!(blocks[1], block("5086cb9b507219ee95db113a917678b2"));
+    }
+
+    #[test]
+    fn hex_reads_back_and_refuses_what_is_none() {
+        let mut text = String::new();
+        hex_upper(&[0, 0x7f, 0xab], &mut text);
+        assert_eq!(text, "007FAB");
+        assert_eq!(unhex(b"007faB"), Some(vec![0, 0x7f, 0xab]));
+        assert_eq!(unhex(b""), Some(vec![]));
+        assert_eq!(unhex(b"007"), None);
+        assert_eq!(unhex(b"0g"), None);
     }
 }

@@ -174,6 +174,121 @@ impl Drop for LocalKey {
     }
 }
 
+/// Why a text is no key of the cloud side. The text itself is never part of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CloudKeyError {
+    /// Another length than keys of this kind have (cloud.md 0.2).
+    #[error("{what} has {takes} characters, this one has {len}")]
+    Length {
+        /// Which kind of key, with its article.
+        what: &'static str,
+        /// The lengths that exist.
+        takes: &'static str,
+        /// The length given.
+        len: usize,
+    },
+    /// Printable ASCII only (cloud.md 0.2).
+    #[error("{what} is printable ASCII; character {at} of this one is not")]
+    NotAscii {
+        /// Which kind of key, with its article.
+        what: &'static str,
+        /// Where the first other byte stands.
+        at: usize,
+    },
+}
+
+macro_rules! cloud_key {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $min:literal..=$max:literal, $takes:literal) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Box<[u8]>);
+
+        impl $name {
+            /// Checks and takes the characters. Nothing is ever decoded (cloud.md 0.2).
+            ///
+            /// # Errors
+            /// Another length than these keys have, or not printable ASCII.
+            pub fn new(text: impl AsRef<[u8]>) -> Result<Self, CloudKeyError> {
+                let text = text.as_ref();
+                if !($min..=$max).contains(&text.len()) {
+                    return Err(CloudKeyError::Length { what: $what, takes: $takes, len: text.len() });
+                }
+                match text.iter().position(|b| !(0x20..0x7f).contains(b)) {
+                    Some(at) => Err(CloudKeyError::NotAscii { what: $what, at }),
+                    None => Ok(Self(text.into())),
+                }
+            }
+
+            /// The secret itself, for ciphers and for files that are allowed to hold it.
+            pub fn expose(&self) -> &[u8] {
+                &self.0
+            }
+
+            /// The secret as text, for files and messages that are allowed to hold it.
+            pub fn expose_str(&self) -> &str {
+                // `new` admits ASCII only.
+                std::str::from_utf8(&self.0).unwrap_or("")
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                crate::crypto::same(&self.0, &other.0)
+            }
+        }
+        impl Eq for $name {}
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.0.zeroize();
+            }
+        }
+    };
+}
+
+cloud_key!(
+    /// The key that a device got at its activation for the HTTP gateway, its MQTT password and firmware checks
+    /// (`secKey`). Printed as `SecKey(..)`, wiped when dropped.
+    SecKey, "a sec key", 16..=16, "16"
+);
+cloud_key!(
+    /// The key that a device left the factory with (`authKey`): it signs and enciphers what goes before the activation.
+    /// Printed as `AuthKey(..)`, wiped when dropped.
+    AuthKey, "an auth key", 32..=32, "32"
+);
+cloud_key!(
+    /// The key of TLS-PSK type 2 (`pskKey`): 37 characters, on some hardware others. The words `NA` and nothing at all,
+    /// which stand for "none" on the wire, are no keys. Printed as `PskKey(..)`, wiped when dropped.
+    PskKey, "a psk key", 16..=64, "16 to 64"
+);
+
+impl SecKey {
+    /// All its characters, as the cipher's key.
+    pub fn cipher_key(&self) -> [u8; 16] {
+        cipher_key(&self.0)
+    }
+}
+
+impl AuthKey {
+    /// Its first 16 characters, the cipher's key (cloud.md 0.2).
+    pub fn cipher_key(&self) -> [u8; 16] {
+        cipher_key(&self.0)
+    }
+}
+
+fn cipher_key(text: &[u8]) -> [u8; 16] {
+    // Both kinds have 16 characters at least.
+    let mut key = [0; 16];
+    key.copy_from_slice(&text[..16]);
+    key
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,5 +313,27 @@ mod tests {
         assert!(matches!(DeviceId::new(""), Err(IdError::Empty { .. })));
         assert!(matches!(DeviceId::new("a b"), Err(IdError::BadCharacter { bad: ' ', .. })));
         assert!(matches!(DeviceId::new("x".repeat(65)), Err(IdError::TooLong { len: 65, .. })));
+    }
+
+    #[test]
+    fn cloud_keys_are_checked_and_never_print() {
+        let auth = AuthKey::new("Abcdefgh01234567Ijklmnop89abcdef").unwrap();
+        let sec = SecKey::new("5ec0123456789abc").unwrap();
+        let psk = PskKey::new("Q7wErTy1UiOp2AsDf3GhJk4LzXc5VbNm6QwEr").unwrap();
+        assert_eq!(format!("{auth:?} {sec:?} {psk:?}"), "AuthKey(..) SecKey(..) PskKey(..)");
+        assert_eq!(auth.cipher_key(), *b"Abcdefgh01234567");
+        assert_eq!(sec.cipher_key(), *b"5ec0123456789abc");
+        assert_eq!(
+            SecKey::new("5ec").unwrap_err().to_string(),
+            "a sec key has 16 characters, this one has 3"
+        );
+        assert_eq!(
+            AuthKey::new("Abcdefgh01234567Ijklmnop89abcde\0"),
+            Err(CloudKeyError::NotAscii { what: "an auth key", at: 31 })
+        );
+        assert!(
+            PskKey::new("NA").is_err() && PskKey::new("").is_err() && PskKey::new("x".repeat(65)).is_err()
+        );
+        assert_ne!(sec, SecKey::new("5ec0123456789abd").unwrap());
     }
 }

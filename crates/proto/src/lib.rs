@@ -6,9 +6,12 @@
 
 pub mod crypto;
 pub mod dp;
+pub mod gateway;
 pub mod id;
 pub mod json;
 pub mod lan;
+pub mod mqtt;
+pub mod psk;
 pub mod schema;
 
 use core::time::Duration;
