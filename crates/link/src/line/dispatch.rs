@@ -158,6 +158,7 @@ impl Line {
         job.stage = Stage::Sent(request);
         let mut at = 0;
         while at < self.running.len() {
+            job.doubt_what_others_write(&self.running[at]);
             if self.running[at].overtaken_by(&job) {
                 let older = self.running.remove(at);
                 let outcome = if older.once && older.acked {

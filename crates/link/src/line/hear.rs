@@ -63,13 +63,17 @@ impl Line {
     }
 
     fn set_done(&mut self, id: RequestId, result: Result<Answer, RequestError>, now: Now) {
+        if let (Err(RequestError::Timeout { .. }), Phase::Open(open)) = (&result, &mut self.phase) {
+            open.late_acks = true;
+        }
         let Some(at) = self.running.iter().position(|j| j.stage == Stage::Sent(id)) else {
             // Its callers stopped waiting.
             return;
         };
         match result {
             Ok(answer) => {
-                let acked = !matches!(answer, Answer::Report(_));
+                let doubtful = matches!(&self.phase, Phase::Open(open) if open.late_acks);
+                let acked = !doubtful && !matches!(answer, Answer::Report(_));
                 let job = &mut self.running[at];
                 if job.complete() {
                     job.start_confirming(acked, self.order, now.mono + READ_BACK);

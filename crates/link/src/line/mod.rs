@@ -48,6 +48,9 @@ struct Open {
     proven: bool,
     /// When the session wants to be called again.
     wait: Duration,
+    /// An acknowledgement did not come in time over this connection. The next one may be that late one: replies carry
+    /// no mark of their request on 3.4 and 3.5 (lan.md 1.4).
+    late_acks: bool,
 }
 
 #[derive(Debug)]
@@ -247,7 +250,8 @@ impl Line {
         }
         self.connection = self.connection.wrapping_add(1);
         let session = Box::new(Session::new(Arc::clone(&self.session_config), now, entropy));
-        let open = Open { session, since: now.mono, ready: None, proven: false, wait: now.mono };
+        let open =
+            Open { session, since: now.mono, ready: None, proven: false, wait: now.mono, late_acks: false };
         if self.session_config.version.dialect().negotiates {
             self.enter(Phase::Open(open));
         } else {

@@ -93,7 +93,7 @@ impl Line {
             self.queue.push_back(Job::Set(job));
             return;
         }
-        // Somebody wants the same already: share.
+        // Somebody wants the same already: share. Exactly the same, for the time of either may run out alone.
         for waiting in self.queue.iter_mut().rev() {
             if waiting.is_barrier(job.cid.as_ref()) {
                 break;
@@ -101,6 +101,7 @@ impl Line {
             if let Job::Set(older) = waiting
                 && older.cid == job.cid
                 && older.dps.shows(&job.dps)
+                && job.dps.shows(&older.dps)
                 && !older.superseded
             {
                 older.confirm |= job.confirm;
@@ -300,7 +301,8 @@ fn give_way(older: &mut SetJob, newer: &mut SetJob) -> Fate {
     if older.once || newer.once || older.cid != newer.cid || newer.stage != Stage::Pending {
         return Fate::Stays;
     }
-    if !older.superseded && newer.dps.shows(&older.dps) {
+    // Exactly the same: the time of either may run out alone.
+    if !older.superseded && newer.dps.shows(&older.dps) && older.dps.shows(&newer.dps) {
         newer.confirm |= older.confirm;
         // If it ends by its deadline, the older caller must not hear that nothing was sent.
         newer.sends = newer.sends.max(older.sends);

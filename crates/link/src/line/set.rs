@@ -131,6 +131,18 @@ impl SetJob {
         part
     }
 
+    /// An older set that still waits for its proof writes the same value: seeing it proves nothing of this one.
+    pub(super) fn doubt_what_others_write(&mut self, older: &SetJob) {
+        if self.cid != older.cid {
+            return;
+        }
+        for ((id, wanted), proof) in self.dps.iter().zip(&mut self.proofs) {
+            if older.dps.value(id).is_some_and(|v| v.same_on_wire(wanted)) {
+                proof.same_before = true;
+            }
+        }
+    }
+
     /// All points were sent.
     pub(super) fn complete(&self) -> bool {
         self.parts_sent >= self.dps.len()
@@ -159,9 +171,14 @@ impl SetJob {
             }
             let known = points.heard(report.cid.as_ref(), id, connection);
             let changed = known.is_some_and(|known| !known.same_on_wire(wanted));
-            // What acts on each write is shown by a push alone: the device says that it happened.
-            let counts = !self.once || (origin == Origin::Pushed && !report.unchanged);
-            proof.shown = counts && (self.acked || changed);
+            proof.shown = if self.once {
+                // What acts on each write is shown by a push alone: the device says that it happened. Without an
+                // acknowledgement it must be a value that nothing else of ours can have brought about.
+                let pushed = origin == Origin::Pushed && !report.unchanged;
+                pushed && (self.acked || (changed && !proof.same_before))
+            } else {
+                self.acked || changed
+            };
         }
     }
 
@@ -213,17 +230,19 @@ impl SetJob {
         if !self.complete() || !matches!(self.stage, Stage::Sent(_) | Stage::Confirming) {
             return None;
         }
-        let received = self.acked || self.proofs.iter().any(|p| p.shown);
+        let confirming = self.stage == Stage::Confirming;
+        let readable_shown = self.proofs.iter().all(|p| p.shown || p.write_only || p.repeated);
+        let all_shown = self.proofs.iter().all(|p| p.shown);
         if !self.confirm {
-            return (received && self.stage == Stage::Confirming)
-                .then_some(self.unless_superseded(Outcome::Accepted));
+            return ((self.acked && confirming) || all_shown)
+                .then(|| self.unless_superseded(Outcome::Accepted));
         }
-        if self.proofs.iter().all(|p| p.shown) {
+        if all_shown {
             return Some(self.unless_superseded(Outcome::Confirmed));
         }
-        let rest = self.proofs.iter().filter(|p| !p.shown).all(|p| p.write_only || p.repeated);
-        (rest && received && self.stage == Stage::Confirming)
-            .then(|| self.unless_superseded(Outcome::Accepted))
+        // What a report can't show is known by the acknowledgement alone: that one of several points has its value may
+        // be the work of another set.
+        (readable_shown && self.acked && confirming).then(|| self.unless_superseded(Outcome::Accepted))
     }
 
     fn unless_superseded(&self, outcome: Outcome) -> Outcome {

@@ -73,7 +73,10 @@ pub(crate) fn check(
         let key = (claim.point, claim.value.to_string());
         let of_value: &[&Write] = writes.get(&key).map_or(&[], Vec::as_slice);
         let name = format!("{:?}={} given at {:?}", claim.point, claim.value, claim.from);
-        let mut wrong = |what: &str| found.wrong.push(format!("{name}: {what}; told {:?}", claim.told));
+        let mut wrong = |what: &str| {
+            let at: Vec<_> = of_value.iter().map(|w| w.at).collect();
+            found.wrong.push(format!("{name}: {what}; told {:?}, applied at {at:?}", claim.told));
+        };
         let Some((at, verdict)) = claim.told else {
             wrong("nobody was ever told how it ended");
             continue;

@@ -6,14 +6,13 @@ use landfall_link::line::{Ask, Command, CommandId, Completion};
 use landfall_link::outcome::{Outcome, SetOptions, Unconfirmed};
 use landfall_proto::dp::{DpId, DpValue};
 use landfall_proto::lan::Version;
-use landfall_proto::lan::version::ReplySequence;
 use landfall_sim::dice::Dice;
 use landfall_sim::faults::{DelayPlan, FaultPlan, RebootPlan};
 use landfall_sim::kind::Kind;
 use landfall_sim::spec::Habits;
 
 use crate::checker::{Claim, Findings, Verdict, check};
-use crate::world::{ADDRESS, Net, World, config, dps, spec};
+use crate::world::{Net, World, config, dps, spec};
 
 /// How a run is set up.
 struct Plan {
@@ -21,17 +20,17 @@ struct Plan {
     kind: Kind,
     vendor: bool,
     push_first: bool,
-    counter: bool,
+    echo: bool,
     late: bool,
     sets: usize,
     seed: u64,
 }
 
-/// Points of a kind: text (each set its own value), bool, write-only text.
+/// Points of a kind: text (each set its own value), bool, write-only text. None that change by themselves.
 fn points(kind: Kind) -> (&'static [u16], &'static [u16], &'static [u16]) {
     match kind {
-        Kind::BulbOld => (&[6, 7, 8], &[1], &[]),
-        Kind::Bulb => (&[25], &[20, 34], &[27]),
+        Kind::BulbOld => (&[6, 7, 8], &[], &[]),
+        Kind::Bulb => (&[25], &[34], &[27]),
         Kind::Plug => (&[42, 43, 44], &[39, 41], &[]),
         Kind::Feeder => (&[1], &[19], &[]),
         _ => (&[], &[1, 2], &[]),
@@ -55,8 +54,8 @@ fn run(plan: &Plan) -> (Findings, World) {
         spec.habits = Habits { zero_key_trap: false, ..Habits::vendor() };
     }
     spec.habits.push_first |= plan.push_first;
-    if plan.counter {
-        spec.reply_sequence = ReplySequence::Counter;
+    if !plan.echo {
+        spec.reply_sequence = plan.version.dialect().reply_sequence;
     }
     spec.faults = FaultPlan {
         drop: 0.01,
@@ -77,6 +76,7 @@ fn run(plan: &Plan) -> (Findings, World) {
     let net = Net { delay: (ms(1), ms(40)), reset: 0.004, dead: 0.001, late: plan.late };
     let first: Vec<_> = spec.product().first_values().into_iter().collect();
     let mut world = World::new(spec, &config, net, plan.seed);
+    world.beacons = true;
     let mut dice = Dice::labelled(plan.seed, "owner");
     let (texts, bools, writes) = points(plan.kind);
     let mut given: Vec<Given> = Vec::with_capacity(plan.sets);
@@ -84,29 +84,27 @@ fn run(plan: &Plan) -> (Findings, World) {
     let pick = |dice: &mut Dice, from: &[u16]| from[usize::try_from(dice.below(from.len() as u64)).unwrap()];
     while given.len() < plan.sets {
         // Bursts and pauses.
-        let pause = if dice.chance(0.3) { dice.below(20) } else { dice.below(1200) };
+        let pause = if dice.chance(0.3) { dice.below(20) } else { dice.below(4000) };
         world.run_ms(pause);
         if dice.chance(0.03) {
             // A query of somebody else in between; too many waiting is an answer too.
             let _ = world.submit(Command::Ask(Ask::Query { cid: None }));
         }
-        if dice.chance(0.02) {
-            let now = world.clock();
-            world.line.heard(ADDRESS.parse().unwrap(), Some(plan.version), now);
-        }
         let n = given.len();
         let mut points = Vec::new();
         let mut once = false;
         let roll = dice.unit();
-        if roll < 0.12 && !writes.is_empty() {
+        if roll < 0.2 && !writes.is_empty() {
             points.push((pick(&mut dice, writes), DpValue::text(format!("w{n}")), true));
             once = true;
         } else if roll < 0.75 && !texts.is_empty() {
             points.push((pick(&mut dice, texts), DpValue::text(format!("t{n}")), true));
             once = dice.chance(0.15);
-            if dice.chance(0.2) {
+            if dice.chance(0.2) && !bools.is_empty() {
                 points.push((pick(&mut dice, bools), DpValue::Bool(dice.chance(0.5)), false));
             }
+        } else if bools.is_empty() {
+            continue;
         } else {
             points.push((pick(&mut dice, bools), DpValue::Bool(dice.chance(0.5)), false));
         }
@@ -183,18 +181,23 @@ fn judge(name: &str, plan: Plan) {
         &found.wrong[..found.wrong.len().min(5)]
     );
     assert!(sum >= plan.sets);
-    for (at, state) in world.states.iter().rev().take(6) {
-        println!("  {at:?} {state:?}");
-    }
-    println!("  now {:?} {:?}", world.now, world.line);
     // The run is worth something only if faults struck and most sets still ended well.
     assert!(world.attempts.len() > plan.sets / 200, "{} connects", world.attempts.len());
-    assert!(found.done * 2 > sum, "{} of {sum} confirmed", found.done);
+    let good = found.done + found.taken;
+    assert!(
+        good * 3 > sum && found.done > sum / 4,
+        "{} confirmed and {} accepted of {sum}",
+        found.done,
+        found.taken
+    );
     assert!(found.unknown > 0 && found.never_sent > 0);
 }
 
+/// `LANDFALL_SEED` moves all seeds, to search for trouble in other runs.
 fn plan(version: Version, kind: Kind, sets: usize, seed: u64) -> Plan {
-    Plan { version, kind, vendor: false, push_first: false, counter: true, late: false, sets, seed }
+    let moved = std::env::var("LANDFALL_SEED").ok().and_then(|s| s.parse::<u64>().ok()).unwrap_or(0);
+    let seed = seed + 1000 * moved;
+    Plan { version, kind, vendor: false, push_first: false, echo: false, late: false, sets, seed }
 }
 
 #[test]
@@ -214,7 +217,7 @@ fn sets_under_faults_3_2() {
 #[test]
 fn sets_under_faults_3_3() {
     judge("3.3", plan(Version::V3_3, Kind::Bulb, 15_000, 33));
-    judge("3.3 late", Plan { late: true, counter: false, ..plan(Version::V3_3, Kind::Plug, 10_000, 133) });
+    judge("3.3 late", Plan { late: true, echo: true, ..plan(Version::V3_3, Kind::Plug, 10_000, 133) });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use landfall_link::{CommandError, ConnectFailure, DeviceConfig, State};
 use landfall_proto::dp::{DpId, DpValue, Dps};
 use landfall_proto::id::{DeviceId, LocalKey};
 use landfall_proto::lan::Version;
+use landfall_proto::lan::discovery::{self, Datagram};
 use landfall_proto::{Entropy, Now};
 use landfall_sim::device::{Admission, ConnectionId, Ending, Output as DeviceOutput, VirtualDevice};
 use landfall_sim::dice::Dice;
@@ -95,6 +96,8 @@ pub(crate) struct World {
     pub(crate) detections: Vec<Duration>,
     pub(crate) versions: Vec<Version>,
     pub(crate) breaks: u64,
+    /// The line hears the device's announcements.
+    pub(crate) beacons: bool,
 }
 
 pub(crate) fn spec(version: Version, kind: Kind) -> DeviceSpec {
@@ -135,6 +138,7 @@ impl World {
             detections: Vec::new(),
             versions: Vec::new(),
             breaks: 0,
+            beacons: false,
         };
         world.pump();
         world
@@ -236,6 +240,12 @@ impl World {
 
     /// Lets both machines do what they want now.
     pub(crate) fn pump(&mut self) {
+        self.pump_device();
+        self.pump_line();
+        self.pump_device();
+    }
+
+    fn pump_line(&mut self) {
         loop {
             match self.line.poll_output(self.clock(), &mut self.entropy) {
                 Output::Wait(until) => {
@@ -245,6 +255,9 @@ impl World {
                 output => self.line_does(output),
             }
         }
+    }
+
+    fn pump_device(&mut self) {
         loop {
             match self.device.poll_output(self.clock()) {
                 DeviceOutput::Wait(until) => {
@@ -301,6 +314,16 @@ impl World {
                         }
                         Ending::Silence => self.pipes[pipe].dead = true,
                     }
+                }
+            }
+            // Heard by whoever listens, most of the time: it is a broadcast over radio.
+            DeviceOutput::Announce(datagram) if self.beacons => {
+                let heard = discovery::parse(&datagram).expect("a device announces itself");
+                if let Datagram::Beacon(beacon) = heard
+                    && self.dice.chance(0.8)
+                {
+                    let now = self.clock();
+                    self.line.heard(ADDRESS.parse().unwrap(), beacon.version, now);
                 }
             }
             _ => {}

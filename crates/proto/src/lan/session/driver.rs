@@ -22,8 +22,11 @@ const MAX_RESYNCS: u8 = 3;
 const MAX_KEY_SUSPICIONS: u8 = 3;
 /// Heartbeats without any frame after which the device is called silent.
 const MAX_MISSES: u8 = 2;
-/// How long the acknowledgement of a set is expected whose effect was seen first.
-const LATE_ACK: Duration = Duration::from_secs(1);
+/// How long the acknowledgement of a set is expected whose effect was seen first. Mistaking it for that of the next set
+/// would claim something that may not be; expecting it in vain costs that set a read-back.
+const LATE_ACK: Duration = Duration::from_secs(5);
+/// So many may be late.
+const MAX_LATE_ACKS: usize = 8;
 
 /// The client's end of one connection.
 #[derive(Debug)]
@@ -43,8 +46,9 @@ struct Inner {
     flights: Vec<Flight>,
     events: VecDeque<Event>,
     next_id: u64,
-    late_ack: Option<LateAck>,
+    late_acks: Vec<LateAck>,
     last_sent: Duration,
+    last_heard: Duration,
     /// Last push or refresh: a heartbeat keeps its distance.
     last_busy: Option<Duration>,
     /// A heartbeat is out since, answered by any frame.
@@ -106,8 +110,9 @@ impl Session {
             flights: Vec::new(),
             events,
             next_id: 0,
-            late_ack: None,
+            late_acks: Vec::new(),
             last_sent: now.mono,
+            last_heard: now.mono,
             last_busy: None,
             beat: None,
             misses: 0,
@@ -264,6 +269,7 @@ impl Inner {
                 self.heard = true;
                 self.beat = None;
                 self.misses = 0;
+                self.last_heard = now.mono;
                 let proves = negotiates || message.form == super::super::codec::Form::Cipher;
                 if proves {
                     self.key_suspicions = 0;
@@ -286,6 +292,7 @@ impl Inner {
                 self.heard = true;
                 self.beat = None;
                 self.misses = 0;
+                self.last_heard = now.mono;
                 self.on_foreign_key(config, command, sequence);
             }
         }
@@ -370,15 +377,20 @@ impl Inner {
             let flight = &self.flights[at];
             if matches!(flight.awaits, Awaits::Ack(_) | Awaits::Refresh(_)) {
                 let (command, sequence) = (flight.command, flight.sequence);
-                self.late_ack = Some(LateAck { command, sequence, until: now.mono + LATE_ACK });
+                self.late_acks.retain(|l| l.until > now.mono);
+                if self.late_acks.len() < MAX_LATE_ACKS {
+                    self.late_acks.push(LateAck {
+                        command,
+                        sequence,
+                        until: now.mono.saturating_add(LATE_ACK),
+                    });
+                }
             }
             self.events.push_back(Event::Report { report: report.clone(), origin });
             self.done(at, Ok(Answer::Report(report)));
         } else {
             self.events.push_back(Event::Report { report, origin });
         }
-        // An acknowledgement that comes late must not be taken for that of the next set.
-        self.late_ack = self.late_ack.take().filter(|l| l.until > now.mono);
     }
 
     fn on_extension(&mut self, config: &Config, m: &Incoming<'_>) {
@@ -458,16 +470,16 @@ impl Inner {
 
     /// Whether this empty reply belongs to a set that was completed by the report of its effect.
     fn is_late_ack(&mut self, config: &Config, m: &Incoming<'_>) -> bool {
-        let Some(late) = &self.late_ack else { return false };
-        if late.command != m.command {
-            return false;
-        }
         // Up to 3.3 replies echo the sequence, which settles it.
         let echoes = !config.version.dialect().negotiates && m.sequence != 0;
-        if echoes && late.sequence != m.sequence {
-            return false;
+        let now = self.last_heard;
+        let belongs =
+            |l: &LateAck| l.until > now && l.command == m.command && (!echoes || l.sequence == m.sequence);
+        let Some(at) = self.late_acks.iter().position(belongs) else { return false };
+        self.late_acks.remove(at);
+        if self.late_acks.is_empty() {
+            self.late_acks = Vec::new();
         }
-        self.late_ack = None;
         true
     }
 
@@ -548,15 +560,14 @@ impl Inner {
         Some(self.seal(config, Command::HEART_BEAT, &body, now, entropy))
     }
 
-    /// When the next heartbeat is due: after a pause in sending, and at a distance from pushes and refreshes. After a
-    /// miss at once.
+    /// When the next heartbeat is due: after a pause in sending or in hearing, and at a distance from pushes and
+    /// refreshes. After a miss at once.
     fn beat_due(&self, config: &Config) -> Duration {
         let quiet = self.last_busy.map_or(Duration::ZERO, |t| t.saturating_add(config.timing.quiet));
-        let due = if self.misses > 0 {
-            self.last_sent
-        } else {
-            self.last_sent.saturating_add(config.timing.heartbeat)
-        };
+        // Sending alone is no sign of life: on a dead connection a busy client would never notice.
+        let idle_since = self.last_sent.min(self.last_heard);
+        let pause = if self.misses > 0 { Duration::ZERO } else { config.timing.heartbeat };
+        let due = idle_since.saturating_add(pause);
         due.max(quiet)
     }
 
