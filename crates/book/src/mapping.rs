@@ -14,6 +14,12 @@ use serde_json::{Map, Value};
 /// More points than any device has.
 const MAX_POINTS: usize = 512;
 
+/// The vendor's cloud does not tell tinytuya which points are written only. Of its standard codes these are: streams of
+/// colours and music for lights (lan.md 8.3, point 28), and whatever acts on each write.
+const WRITE_ONLY: [&str; 5] = ["control_data", "music_data", "manual_feed", "quick_feed", "ir_send"];
+/// Standard codes of which each write makes something happen: food falls, a signal is sent. Never to be repeated.
+const ACTIONS: [&str; 3] = ["manual_feed", "quick_feed", "ir_send"];
+
 /// Why a mapping can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
@@ -177,13 +183,19 @@ fn spec(entry: &Map<String, Value>) -> Result<DpSpec, PointFault> {
         "bitmap" | "fault" => DpKind::Bitmap(limits.words("label")?),
         _ => return Err(PointFault::UnknownType(kind_text.chars().take(32).collect())),
     };
-    let code = entry.get("code").and_then(Value::as_str).unwrap_or_default().into();
+    let code = entry.get("code").and_then(Value::as_str).unwrap_or_default();
     let access = match entry.get("mode").or_else(|| entry.get("accessMode")).and_then(Value::as_str) {
         Some("ro") => Access::Ro,
         Some("wr" | "wo") => Access::Wr,
+        Some("rw") => Access::Rw,
+        _ if WRITE_ONLY.contains(&code) => Access::Wr,
         _ => Access::Rw,
     };
-    Ok(DpSpec { code, kind, access, action: false })
+    let action = match entry.get("action") {
+        Some(Value::Bool(b)) => *b,
+        _ => ACTIONS.contains(&code),
+    };
+    Ok(DpSpec { code: code.into(), kind, access, action })
 }
 
 /// Where limits are looked up: in `values`, else beside `type`.
@@ -285,6 +297,22 @@ mod tests {
         assert_eq!(kind(42), &DpKind::String(usize::MAX));
         assert_eq!(s.0.len(), 10);
         assert!(m.raw().contains_key("va_humidity"));
+    }
+
+    #[test]
+    fn what_acts_on_each_write_is_known_by_code_or_said() {
+        let m = Mapping::new(json!({
+            "3": {"code": "manual_feed", "type": "Integer", "values": {}},
+            "28": {"code": "control_data", "type": "String", "values": ""},
+            "19": {"code": "cur_power", "type": "Integer", "values": {}, "mode": "ro"},
+            "101": {"code": "open_garage", "type": "Boolean", "values": {}, "action": true}
+        }))
+        .unwrap();
+        let spec = |n| m.schema().spec(DpId(n)).unwrap();
+        assert!(spec(3).action && spec(3).access == Access::Wr);
+        assert!(!spec(28).action && spec(28).acts_on_write());
+        assert_eq!(spec(19).access, Access::Ro);
+        assert!(spec(101).acts_on_write() && spec(101).access == Access::Rw);
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub(crate) struct Global {
     /// Use this devices.json as it is, for reading only, in place of the book
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) devices: Option<PathBuf>,
-    /// Where Landfall keeps its files [default: $STATE_DIRECTORY, $XDG_STATE_HOME/landfall or ~/.local/state/landfall]
-    #[arg(long, global = true, value_name = "DIR", env = "LANDFALL_DATA_DIR", hide_env_values = true)]
-    #[arg(value_hint = ValueHint::DirPath)]
+    /// Where Landfall keeps its files [default: the variable LANDFALL_DATA_DIR, STATE_DIRECTORY,
+    /// $XDG_STATE_HOME/landfall or ~/.local/state/landfall]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Say more on stderr (twice: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -54,6 +54,10 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Find out why a device does not work
     Doctor(Doctor),
+    /// Run virtual devices that other programs take for real
+    Simulate(Simulate),
+    /// Show a virtual home, live: no hardware needed
+    Demo(Demo),
     /// Print a completion script for your shell
     Completions(Completions),
 }
@@ -227,6 +231,32 @@ pub(crate) struct DeviceExport {
     /// Write to this file instead of stdout
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// The home to simulate, a TOML file; a built-in one when left out
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "devices")]
+    pub(crate) home: Option<PathBuf>,
+    /// Simulate so many devices of all kinds and versions instead
+    // It has the id and the type of the global option of this name, which means nothing here: clap wants them alike.
+    #[arg(id = "devices", long = "devices", value_name = "N")]
+    pub(crate) devices: Option<PathBuf>,
+    /// Write tinytuya's devices.json for other programs, once all devices listen. It holds the (virtual) keys
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) write_devices: Option<PathBuf>,
+    /// The devices don't announce themselves and don't answer questions who is there
+    #[arg(long)]
+    pub(crate) no_discovery: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Print one table, when every device has reported, and end
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Args)]

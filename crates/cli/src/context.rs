@@ -76,6 +76,16 @@ impl Context {
         if self.devices.is_some() { None } else { self.data_dir().ok() }
     }
 
+    /// The directory given by `--data-dir`, if one was.
+    pub(crate) fn chosen_data_dir(&self) -> Option<&PathBuf> {
+        self.data_dir.as_ref()
+    }
+
+    /// What was given as `--devices`.
+    pub(crate) fn devices_option(&self) -> Option<&PathBuf> {
+        self.devices.as_ref()
+    }
+
     /// Tells the owner something on stderr, unless they want quiet.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
@@ -91,6 +101,9 @@ impl Context {
     pub(crate) fn data_dir(&self) -> Result<PathBuf, Failure> {
         if let Some(dir) = &self.data_dir {
             return Ok(dir.clone());
+        }
+        if let Some(dir) = variable("LANDFALL_DATA_DIR") {
+            return Ok(dir.into());
         }
         // systemd writes a list when a unit has several; the first is ours.
         if let Some(list) = variable("STATE_DIRECTORY")

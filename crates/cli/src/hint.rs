@@ -4,6 +4,8 @@ use landfall_book::device::NameError;
 use landfall_book::import::{Fault, ImportError};
 use landfall_book::{BookError, LookupError, StoreError};
 use landfall_proto::schema::MisfitError;
+use landfall_sim::SimError;
+use landfall_sim::home::HomeError;
 
 /// A hint for the innermost error of the chain that has one.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
@@ -17,6 +19,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(name))
         .or_else(|| cause.downcast_ref().and_then(store))
         .or_else(|| cause.downcast_ref().map(misfit))
+        .or_else(|| cause.downcast_ref().and_then(simulation))
+        .or_else(|| cause.downcast_ref().and_then(home_file))
 }
 
 /// `"a", "b" or "c"`.
@@ -133,5 +137,27 @@ fn example(kind: &str) -> &'static str {
         "bitmap" => "a whole number, a bit for each label",
         "raw" => "base64 text",
         _ => "text",
+    }
+}
+
+fn simulation(e: &SimError) -> Option<String> {
+    match e {
+        SimError::AddressBusy { address, .. } => Some(format!(
+            "another simulation or program listens on {address}; end it, or give the device another address \
+             in the home file (port 0 takes any free one)"
+        )),
+        SimError::Listen { .. } => Some(
+            "give the device an address of this machine in the home file, such as 127.0.0.1:0".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn home_file(e: &HomeError) -> Option<String> {
+    match e {
+        HomeError::Read { .. } => Some("leave --home out to simulate the built-in home".to_owned()),
+        HomeError::Syntax { .. } | HomeError::Field { .. } => {
+            Some("mend the home file; the comments of the built-in one explain every key".to_owned())
+        }
     }
 }

@@ -45,6 +45,8 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Set(c) => block_on(cmd::set::run(context, &c)),
         Command::Watch(c) => block_on(cmd::watch::run(context, &c)),
         Command::Doctor(c) => block_on(cmd::doctor::run(context, &c)),
+        Command::Simulate(c) => block_on(cmd::simulate::run(context, &c)),
+        Command::Demo(c) => block_on(cmd::demo::run(context, &c)),
         Command::Completions(c) => cmd::completions::run(&c),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use landfall_book::{Book, Device};
-use landfall_link::{DeviceConfig, Link};
+use landfall_link::{DeviceConfig, Link, Refresh};
 use landfall_proto::dp::{DpId, Dps};
 use landfall_proto::id::{Cid, DeviceId};
 use landfall_proto::schema::Schema;
@@ -27,6 +27,12 @@ pub(crate) struct Subject {
 
 /// Points that a device22 query lists when nothing is known of the device: the standard ones (lan.md 5.6).
 const USUAL_POINTS: [u16; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+
+/// How long an answer may take, connecting included.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same when address or version must be found out first: devices announce themselves every 5 s at best, and a
+/// version takes up to five connections.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Subject {
     /// Finds a device by name or id, and its gateway if it has one.
@@ -122,16 +128,13 @@ impl Subject {
         } else {
             self.schema.0.keys().copied().collect()
         };
-        config.timeout = self.patience();
+        config.timeout = if self.is_placed() { PATIENCE } else { SEARCH_PATIENCE };
         Ok(config)
     }
 
-    /// How long an answer may take: longer when address or version must be found out first.
-    pub(crate) fn patience(&self) -> Duration {
-        Duration::from_secs(match (self.address(), self.line.version) {
-            (Some(_), Some(_)) => 10,
-            _ => 30,
-        })
+    /// Whether the book knows address and version, so that neither must be found out first.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.address().is_some() && self.line.version.is_some()
     }
 
     /// A handle; it starts connecting at once.
@@ -141,4 +144,11 @@ impl Subject {
     pub(crate) fn open(&self, link: &Link) -> Result<landfall_link::Device, Failure> {
         Ok(link.device(self.config()?))
     }
+}
+
+/// What a metering plug must be told to measure, by the standard codes; `None` for what does not measure.
+pub(crate) fn metering(schema: &Schema, every: Duration) -> Option<Refresh> {
+    let points: Vec<DpId> =
+        ["cur_current", "cur_power", "cur_voltage"].iter().filter_map(|code| schema.by_code(code)).collect();
+    (!points.is_empty()).then_some(Refresh { points, every })
 }

@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod get;
 pub(crate) mod scan;
 pub(crate) mod set;
+pub(crate) mod simulate;
 pub(crate) mod watch;

@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, a: &args::Scan) -> Outcome {
     let progress = Progress::start(context, &format!("looking for devices, {} s", a.seconds));
     let mut seen = 0_usize;
     let stop = stop::asked();
-    let summary = scan(options, stop, |event| {
+    let mut summary = scan(options, stop, |event| {
         if let ScanEvent::Found(f) = event {
             seen += 1;
             progress.now(&format!("looking for devices: {} so far", count(seen, "device")));
@@ -40,6 +40,10 @@ pub(crate) async fn run(context: &Context, a: &args::Scan) -> Outcome {
     })
     .await;
     progress.end();
+    if a.only_probe {
+        // What was not asked can't have answered: no news.
+        summary.findings.retain(|f| !f.seen_by.is_empty());
+    }
     for problem in &summary.problems {
         tracing::warn!("{problem}; {}", problem.next_step());
     }

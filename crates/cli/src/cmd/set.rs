@@ -16,6 +16,9 @@ use crate::subject::Subject;
 use crate::tether;
 use crate::trouble;
 
+/// How long a set may take when address and version are known, so that only the device can be slow.
+const USUAL: Duration = Duration::from_secs(5);
+
 /// Sets points and prints how it ended.
 pub(crate) async fn run(context: &Context, a: &args::Set) -> Outcome {
     let book = context.book()?;
@@ -50,11 +53,8 @@ async fn send(
         let report = handle.query(subject.cid()).await.map_err(fail)?;
         decide(wanted, |id| matches!(report.dps.value(id), Some(DpValue::Bool(_))));
     }
-    let timeout = match a.timeout {
-        Some(seconds) => seconds,
-        None => subject.patience(),
-    };
-    let options = SetOptions { timeout: Some(timeout), confirm: !a.no_confirm, once: false };
+    let timeout = a.timeout.or_else(|| subject.is_placed().then_some(USUAL));
+    let options = SetOptions { timeout, confirm: !a.no_confirm, once: false };
     handle.set(subject.cid(), wanted.dps.clone(), options).await.map_err(fail)
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use landfall_book::Book;
 use landfall_link::{Device, DeviceNews, Link, LinkConfig, News, State};
-use landfall_proto::dp::{DpId, DpValue, Dps};
 use landfall_proto::id::{Cid, DeviceId};
 use landfall_proto::lan::session::Origin;
 use serde_json::json;
@@ -15,11 +15,15 @@ use crate::args;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::out;
-use crate::render::{Style, clean, points};
+use crate::render::change::{self, Change, Memory};
+use crate::render::{Style, clean};
 use crate::stop;
-use crate::subject::Subject;
+use crate::subject::{self, Subject};
 use crate::tether;
 use crate::trouble;
+
+/// How often metering plugs are told to measure; many say nothing new otherwise (lan.md 5.3).
+const REFRESH: Duration = Duration::from_secs(10);
 
 /// Which points are meant: those of a device, or of a sub-device.
 type Key = (DeviceId, Option<Cid>);
@@ -28,8 +32,7 @@ type Key = (DeviceId, Option<Cid>);
 #[derive(Debug)]
 struct Watched {
     subject: Subject,
-    /// What it reported last; `None` until it reported at all.
-    last: Option<Dps>,
+    memory: Memory,
 }
 
 /// A connection, and what was last said about it.
@@ -38,14 +41,6 @@ struct Line {
     handle: Device,
     subject: Subject,
     told: String,
-}
-
-/// One change of a point.
-#[derive(Debug)]
-struct Change {
-    id: DpId,
-    old: Option<DpValue>,
-    new: DpValue,
 }
 
 /// Prints a line a change until somebody ends it. Reconnects forever.
@@ -62,10 +57,14 @@ pub(crate) async fn run(context: &Context, a: &args::Watch) -> Outcome {
             // A gateway's own points, when a child is watched too, are described by its own mapping.
             let mut config = subject.config()?;
             config.schema = Arc::new(subject.line.schema());
+            config.refresh = subject::metering(&config.schema, REFRESH);
             let line = Line { handle: link.device(config), subject: subject.clone(), told: String::new() };
             lines.insert(subject.line_id().clone(), line);
         }
-        watched.insert((subject.line_id().clone(), subject.cid()), Watched { subject, last: None });
+        watched.insert(
+            (subject.line_id().clone(), subject.cid()),
+            Watched { subject, memory: Memory::default() },
+        );
     }
     let movable = lines.values().filter(|l| l.subject.may_move()).map(|l| l.handle.clone());
     let movable: Vec<Device> = movable.collect();
@@ -166,7 +165,7 @@ fn heard(
             let key = ((*item.id).clone(), report.cid.clone());
             let Some(w) = watched.get_mut(&key) else { return Ok(()) };
             let repeats = *origin == Origin::Pushed && !report.unchanged;
-            let changes = w.changes(report.dps.clone(), repeats);
+            let changes = w.memory.take(w.subject.refined(report.dps.clone()), repeats);
             print(a, &w.subject, &changes, context.data_style())
         }
         News::Version(version) => {
@@ -205,33 +204,10 @@ fn catch_up(
 ) -> Outcome {
     for ((id, cid), w) in watched.iter_mut() {
         let Some(line) = lines.get(id) else { continue };
-        let changes = w.changes(line.handle.points(cid.as_ref()), false);
+        let changes = w.memory.take(w.subject.refined(line.handle.points(cid.as_ref())), false);
         print(a, &w.subject, &changes, context.data_style())?;
     }
     Ok(())
-}
-
-impl Watched {
-    /// What differs from the last report. The first report is what changes are measured by. A pushed repeat of a word
-    /// is an event, a button pressed twice; repeats of numbers and switches say nothing.
-    fn changes(&mut self, dps: Dps, repeats: bool) -> Vec<Change> {
-        let dps = self.subject.refined(dps);
-        let Some(last) = &mut self.last else {
-            self.last = Some(dps);
-            return Vec::new();
-        };
-        let mut changes = Vec::new();
-        for (id, new) in dps.iter() {
-            let old = last.value(id).cloned();
-            let same = old.as_ref().is_some_and(|o| o.same_on_wire(new));
-            let event = repeats && matches!(new, DpValue::Enum(_) | DpValue::String(_));
-            if !same || event {
-                changes.push(Change { id, old, new: new.clone() });
-            }
-        }
-        last.merge(&dps);
-        changes
-    }
 }
 
 fn print(a: &args::Watch, subject: &Subject, changes: &[Change], style: Style) -> Outcome {
@@ -249,16 +225,7 @@ fn print(a: &args::Watch, subject: &Subject, changes: &[Change], style: Style) -
             }))?;
             continue;
         }
-        let time = jiff::Zoned::now().strftime("%H:%M:%S");
-        let old = c.old.as_ref().map_or_else(|| "(unknown)".to_owned(), |o| points::reading(spec, o));
-        out::line(&format!(
-            "{}  {}  {}  {} -> {}",
-            style.dim(&time.to_string()),
-            style.bold(&subject.name()),
-            points::name(&subject.schema, c.id),
-            clean(&old),
-            clean(&points::reading(spec, &c.new)),
-        ))?;
+        out::line(&change::line(&subject.device.name, &subject.schema, c, style))?;
     }
     Ok(())
 }

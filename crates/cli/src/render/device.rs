@@ -8,9 +8,6 @@ use super::{Style, Table};
 
 /// What a category of the vendor is called by people.
 pub(crate) fn kind(device: &Device) -> String {
-    if let Some(product) = &device.product_name {
-        return product.clone();
-    }
     match device.category.as_deref() {
         Some("cz") => "plug",
         Some("pc") => "power strip",
@@ -28,8 +25,8 @@ pub(crate) fn kind(device: &Device) -> String {
         Some("dlq" | "zndb") => "meter",
         Some("fs") => "fan",
         Some("wnykq" | "qt") => "remote",
-        Some(other) => other,
-        None => "",
+        Some("cwwsq") => "pet feeder",
+        other => return device.product_name.clone().or(other.map(str::to_owned)).unwrap_or_default(),
     }
     .to_owned()
 }
@@ -122,6 +119,7 @@ pub(crate) fn show(book: &Book, d: &Device, style: Style) -> String {
         row("past keys", d.key_history.len().to_string());
     }
     row("cid", text(d.cid.as_ref().map(AsRef::as_ref)));
+    row("product", text(d.product_name.as_deref()));
     row("product id", text(d.product_id.as_ref().map(AsRef::as_ref)));
     row("uuid", text(d.uuid.as_ref().map(AsRef::as_ref)));
     row("mac", text(d.mac.as_deref()));

@@ -1,5 +1,6 @@
 //! How things look: tables and words for people, JSON for programs.
 
+pub(crate) mod change;
 pub(crate) mod device;
 pub(crate) mod points;
 pub(crate) mod progress;
