@@ -3,6 +3,7 @@
 //! The decisions are pure: time and dice come in. What a decision does to a connection is the device's affair.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use crate::dice::Dice;
 
@@ -45,6 +46,17 @@ pub struct FaultPlan {
     pub moves: Option<Duration>,
     /// Chance that a new connection wedges the device.
     pub wedge: f64,
+    /// Wedges when so many connections come so quickly, as firmware that is probed too hard does (lan.md 5.7).
+    pub storm: Option<StormPlan>,
+}
+
+/// A firmware's limit of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StormPlan {
+    /// This many connections...
+    pub connections: usize,
+    /// ...within this time wedge it.
+    pub within: Duration,
 }
 
 /// Delays.
@@ -99,13 +111,16 @@ pub struct FaultDice {
     reboot_at: Option<Duration>,
     move_at: Option<Duration>,
     forced: Option<Fate>,
+    /// When the last connections came.
+    connected: VecDeque<Duration>,
 }
 
 impl FaultDice {
     /// Dice that follow `plan` from `now` on; the same seed gives the same faults.
     pub fn new(plan: FaultPlan, seed: u64, now: Duration) -> Self {
-        let mut it =
-            Self { plan, dice: Dice::labelled(seed, "faults"), reboot_at: None, move_at: None, forced: None };
+        let dice = Dice::labelled(seed, "faults");
+        let connected = VecDeque::new();
+        let mut it = Self { plan, dice, reboot_at: None, move_at: None, forced: None, connected };
         it.reboot_at = it.plan.reboot.map(|r| now + it.dice_interval(r.every));
         it.move_at = it.plan.moves.map(|every| now + it.dice_interval(every));
         it
@@ -163,7 +178,15 @@ impl FaultDice {
     }
 
     /// Whether a new connection wedges the device.
-    pub fn wedges(&mut self) -> bool {
+    pub fn wedges(&mut self, now: Duration) -> bool {
+        if let Some(storm) = self.plan.storm {
+            self.connected.retain(|at| now < *at + storm.within);
+            self.connected.push_back(now);
+            if self.connected.len() >= storm.connections.max(1) {
+                self.connected.clear();
+                return true;
+            }
+        }
         self.dice.chance(self.plan.wedge)
     }
 
@@ -210,6 +233,7 @@ mod tests {
             reboot: Some(RebootPlan { every: Duration::from_secs(600), down: Duration::from_secs(8) }),
             moves: Some(Duration::from_secs(3_600)),
             wedge: 0.01,
+            storm: None,
         }
     }
 
@@ -217,10 +241,9 @@ mod tests {
     fn nothing_happens_by_default() {
         let mut dice = FaultDice::new(FaultPlan::default(), 1, Duration::ZERO);
         assert!(dice.plan().is_quiet());
-        assert!(
-            (0..1_000)
-                .all(|_| dice.inbound() == Fate::Pass && dice.outbound() == Fate::Pass && !dice.wedges())
-        );
+        assert!((0..1_000).all(|_| dice.inbound() == Fate::Pass
+            && dice.outbound() == Fate::Pass
+            && !dice.wedges(Duration::ZERO)));
         assert_eq!(dice.next_scheduled(), None);
         assert_eq!(dice.scheduled(Duration::from_secs(1_000_000)), None);
     }
@@ -274,6 +297,16 @@ mod tests {
         }
         assert!((150..250).contains(&reboots), "{reboots}");
         assert!((15..60).contains(&moves), "{moves}");
+    }
+
+    #[test]
+    fn a_storm_of_connections_wedges() {
+        let storm = StormPlan { connections: 3, within: Duration::from_secs(10) };
+        let plan = FaultPlan { storm: Some(storm), ..FaultPlan::default() };
+        let mut dice = FaultDice::new(plan, 1, Duration::ZERO);
+        let at: Vec<bool> =
+            [0, 6, 12, 18, 19].into_iter().map(|t| dice.wedges(Duration::from_secs(t))).collect();
+        assert_eq!(at, [false, false, false, false, true]);
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl VirtualDevice {
             return Admission::Refused;
         }
         self.ghosts.retain(|until| *until > now.mono);
-        if !self.wedged && self.dice.wedges() {
+        if !self.wedged && self.dice.wedges(now.mono) {
             self.wedge();
         }
         let full = self.connections.len() + self.ghosts.len() >= self.spec.clients;

@@ -11,7 +11,7 @@ use landfall_proto::lan::{TCP_PORT, Version};
 
 use super::reader::Reader;
 use super::{Home, HomeDevice, HomeError, Identities, MAX_DEVICES, child};
-use crate::faults::{DelayPlan, FaultPlan, RebootPlan};
+use crate::faults::{DelayPlan, FaultPlan, RebootPlan, StormPlan};
 use crate::kind::Kind;
 use crate::load::{Load, Mains};
 use crate::product::Product;
@@ -242,6 +242,15 @@ fn faults(mut r: Reader<'_>) -> Result<FaultPlan, HomeError> {
             Some(DelayPlan { chance, from: Duration::from_millis(from), to: Duration::from_millis(to) });
         d.finish()?;
     }
+    if let Some(mut s) = r.table("storm", "faults.storm.")? {
+        let Some(connections) = s.number("connections", 1..=10_000)? else {
+            return Err(s.error("connections", "is missing: how many connections wedge the device"));
+        };
+        let within = s.number("within_s", 1..=DAY)?.unwrap_or(10);
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        plan.storm = Some(StormPlan { connections, within: Duration::from_secs(within) });
+        s.finish()?;
+    }
     if let Some(mut b) = r.table("reboot", "faults.reboot.")? {
         let Some(every) = b.number("every_s", 1..=365 * DAY)? else {
             return Err(b.error("every_s", "is missing: the mean time between two reboots, in seconds"));
@@ -293,6 +302,7 @@ mod tests {
             move_every_s = 60
             delay = { chance = 0.5, from_ms = 10, to_ms = 20 }
             reboot = { every_s = 60 }
+            storm = { connections = 12 }
             [[device]]
             name = "Bridge"
             kind = "gateway"
@@ -316,6 +326,7 @@ mod tests {
         assert_eq!(fridge.spec.reply_sequence, ReplySequence::Counter);
         assert_eq!(fridge.spec.faults.reboot.unwrap().down, Duration::from_secs(5));
         assert_eq!(fridge.spec.faults.wedge, 1.0);
+        assert_eq!(fridge.spec.faults.storm.unwrap().within, Duration::from_secs(10));
         assert_eq!(fridge.spec.mains.nominal, 120);
         let door = &home.devices[1].spec.children[0];
         assert_eq!((door.cid.as_str(), door.online), ("a4c1380000000001", false));
@@ -357,6 +368,7 @@ mod tests {
                 device("faults = { delay = { chance = 1, from_ms = 9, to_ms = 3 } }"),
                 "faults.delay.to_ms: 3 is less",
             ),
+            (device("faults = { storm = {} }"), "faults.storm.connections: is missing"),
             (device("faults = { reboot = { down_s = 1 } }"), "faults.reboot.every_s: is missing"),
             (device("child = [{ name = \"x\", kind = \"plug\" }]"), "child: only a gateway has sub-devices"),
             ("device = 3".to_owned(), "home: device: is a list: write [[device]]"),

@@ -1,5 +1,6 @@
 //! Clients that ask on port 7000 who is there (lan.md 6.4).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket as StdUdpSocket};
 
@@ -22,10 +23,11 @@ pub(super) struct Heard {
 /// Listens on the broadcast addresses themselves rather than on all addresses: so questions reach us, but answers,
 /// which go by unicast to the asker on this same host and port, reach the asker. Where the system does not bind to
 /// broadcast addresses, all addresses have to do.
-pub(super) fn listen(port: u16) -> Heard {
+pub(super) fn listen(port: u16, devices: impl Iterator<Item = Ipv4Addr>) -> Heard {
     let mut heard = Heard { sockets: Vec::new(), warnings: Vec::new() };
     let mut last = None;
-    for ip in [Ipv4Addr::new(127, 255, 255, 255), Ipv4Addr::BROADCAST] {
+    let targets: BTreeSet<Ipv4Addr> = devices.map(neighbourhood).chain([Ipv4Addr::BROADCAST]).collect();
+    for ip in targets {
         match open(SocketAddrV4::new(ip, port)) {
             Ok(socket) => heard.sockets.push(socket),
             Err(error) => last = Some((ip, error)),
@@ -46,6 +48,12 @@ pub(super) fn listen(port: u16) -> Heard {
         heard.warnings.push(format!("can't listen on UDP {ip}:{port} ({error}): {loss}"));
     }
     heard
+}
+
+/// The broadcast address that a client near this device asks.
+fn neighbourhood(device: Ipv4Addr) -> Ipv4Addr {
+    let [a, b, c, _] = device.octets();
+    if device.is_loopback() { Ipv4Addr::new(127, 255, 255, 255) } else { Ipv4Addr::new(a, b, c, 255) }
 }
 
 fn open(address: SocketAddrV4) -> io::Result<UdpSocket> {

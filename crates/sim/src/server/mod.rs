@@ -288,7 +288,8 @@ impl Simulation {
             simulation.running.push(Running { device, journal, commands, address });
         }
         if let Some(discovery) = options.discovery.filter(|_| !askable.is_empty()) {
-            let heard = asks::listen(discovery.ask);
+            let at = askable.iter().filter_map(|(_, address)| *address.borrow()).map(|at| *at.ip());
+            let heard = asks::listen(discovery.ask, at);
             simulation.warnings.extend(heard.warnings);
             for socket in heard.sockets {
                 simulation.tasks.spawn(asks::serve(socket, askable.clone()));
