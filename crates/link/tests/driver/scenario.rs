@@ -69,6 +69,7 @@ fn run(plan: &Plan) -> (Findings, World) {
         reboot: Some(RebootPlan { every: Duration::from_secs(120), down: Duration::from_secs(3) }),
         moves: None,
         wedge: 0.0,
+        storm: None,
     };
     let mut config = config(&spec);
     config.device22 = plan.version == Version::V3_2;
