@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the first inputs of the fuzz targets from vectors/lan.json. Run from anywhere; adds files, removes none."""
+"""Makes the first inputs of the fuzz targets from vectors/lan.json and vectors/cloud.json. Run from anywhere; adds files, removes none."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VECTORS = json.loads((HERE.parent / "vectors" / "lan.json").read_text())
+CLOUD = json.loads((HERE.parent / "vectors" / "cloud.json").read_text())["vectors"]
 VERSIONS = ["3.1", "3.2", "3.3", "3.4", "3.5"]
 
 
@@ -120,8 +121,46 @@ def sessions():
             add(target, bytes([version]) + (b"\0" if target == "device" else b"") + script)
 
 
+def cloud():
+    for case in CLOUD:
+        kind, given, wanted = case["kind"], case["inputs"], case["expected"]
+        payload = wanted.get("payload") or given.get("payload")
+        frame = wanted.get("frame_hex") or given.get("frame_hex") or given.get("identity_hex") or wanted.get("identity_hex")
+        if payload:
+            add("mqtt", b"\0" + payload.encode())
+        if frame:
+            add("mqtt", b"\0" + bytes.fromhex(frame))
+        if kind in ("mqtt21", "mqtt22", "mqtt23"):
+            for mode in range(4):
+                add("mqtt", bytes([mode]) + given["plaintext"].encode())
+        for text in (wanted.get("reply"), given.get("topic"), wanted.get("subscribe"), wanted.get("username")):
+            if text:
+                add("mqtt", b"\0" + text.encode())
+        if kind == "http_sign":
+            add("gateway", b"\0/gw.json?" + wanted["query"].encode() + b"\ndata=00")
+        if kind.startswith("http_body"):
+            add("gateway", b"\0/d.json?a=tuya.device.active\n" + wanted["body"].encode())
+            add("gateway", b"\3" + given["plaintext"].encode())
+        if kind.startswith("http_reply"):
+            add("gateway", b"\1" + (wanted.get("body") or given.get("body")).encode())
+            for mode in b"\1\3":
+                add("gateway", bytes([mode]) + given.get("inner", "{}").encode())
+        if kind == "iotdns_parse":
+            add("gateway", b"\2" + given["body"].encode())
+            add("gateway", b"\2" + wanted.get("reply_accepted", "[]").encode())
+    texts = [
+        '{"secKey":"5ec0123456789abc","localKey":"10ca1key01234567","schema":"[]","dstIntervals":[[1,2]]}',
+        '{"token":"a1b2c3d4","productKey":"keytest0pid00001","options":"{\\"isFK\\":true}","t":20}',
+        '[{"host":"h","port":443,"need_ca":true},{"domain":"a1.tuyacn.com","need_ip6":true}]',
+        '{"caArr":["MIID"],"httpUrl":"http://h/d.json","mqttUrl":{"addr":"h:1883","ips":[]},"ttl":600}',
+    ]
+    for text in texts:
+        add("gateway", b"\2" + text.encode())
+
+
 codec()
 body()
 datagram()
 wifi_config()
 sessions()
+cloud()

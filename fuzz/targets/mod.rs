@@ -8,9 +8,11 @@
 use landfall_proto::lan::{Command, Version};
 use landfall_proto::{Entropy, Role};
 
+mod cloud;
 mod parsers;
 mod sessions;
 
+pub use cloud::{gateway, mqtt};
 pub use parsers::{body, codec, datagram, wifi_config};
 pub use sessions::{client, device};
 
@@ -28,12 +30,15 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
         "body" => body,
         "datagram" => datagram,
         "wifi_config" => wifi_config,
+        "mqtt" => mqtt,
+        "gateway" => gateway,
         _ => return None,
     })
 }
 
 /// All targets.
-pub const NAMES: [&str; 6] = ["codec", "client", "device", "body", "datagram", "wifi_config"];
+pub const NAMES: [&str; 8] =
+    ["codec", "client", "device", "body", "datagram", "wifi_config", "mqtt", "gateway"];
 
 /// Dice that always fall the same way.
 struct Dice(u8);

@@ -7,12 +7,14 @@
 //! | [`login`] | client ids, user names and passwords |
 //! | [`message`] | the JSON inside: protocol numbers and their data |
 //! | [`content`] | the typed data of those protocol numbers that are known |
+//! | [`replay`] | the rule by which stock firmware drops old messages |
 //! | [`rpc`] | gateway calls over MQTT, without an envelope |
 
 pub mod content;
 pub mod envelope;
 pub mod login;
 pub mod message;
+pub mod replay;
 pub mod rpc;
 pub mod topic;
 
