@@ -6,4 +6,5 @@
 mod detect;
 mod diagnose;
 mod fake;
+mod home;
 mod scan;
