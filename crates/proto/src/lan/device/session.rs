@@ -316,6 +316,11 @@ impl Inner {
 
     fn on_command(&mut self, config: &DeviceConfig, m: &Incoming<'_>) {
         let ticket = Ticket { command: m.command, sequence: m.sequence };
+        // What stands in clear is not under the key of 3.2 and 3.3 (lan.md 5.7); heartbeats are not looked at.
+        let clear = m.form == Form::Clear && config.version.dialect().header == HeaderPlace::Clear;
+        if clear && m.command != Command::HEART_BEAT {
+            return self.reply_error(config, ticket, malformed(m.command));
+        }
         let parsed = Body::parse(m.body);
         let event = match m.command {
             Command::HEART_BEAT => {

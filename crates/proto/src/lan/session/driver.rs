@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::super::body::{Body, Report, SUBDEVICES_REPORT};
-use super::super::codec::{Codec, Incoming, OpenError, Outgoing, SourceHeader, takes_header};
+use super::super::codec::{Codec, Form, Incoming, OpenError, Outgoing, SourceHeader, takes_header};
 use super::super::command::Command;
 use super::super::frame::{FrameReader, FramingError, Item, MAX_LENGTH_CLIENT, RawFrame};
 use super::super::negotiation::{self, NONCE_LEN, RespError};
@@ -270,7 +270,7 @@ impl Inner {
                 self.beat = None;
                 self.misses = 0;
                 self.last_heard = now.mono;
-                let proves = negotiates || message.form == super::super::codec::Form::Cipher;
+                let proves = negotiates || message.form == Form::Cipher;
                 if proves {
                     self.key_suspicions = 0;
                 }
@@ -347,6 +347,11 @@ impl Inner {
     }
 
     fn on_message(&mut self, config: &Config, m: &Incoming<'_>, now: Now) {
+        if config.version == Version::V3_1 && m.form == Form::Clear && !is_text(m.body) {
+            // 3.1 answers in clear; a newer device answers the clear question under its own key (lan.md 5.7).
+            let evidence = "answers in the cipher of 3.2 or 3.3";
+            return self.end(CloseReason::WrongVersion { configured: config.version, evidence });
+        }
         match m.command {
             Command::HEART_BEAT => {}
             Command::STATUS => match Body::parse(m.body) {
@@ -636,4 +641,11 @@ impl Inner {
         }
         self.flights.iter().fold(at, |at, f| at.min(f.deadline))
     }
+}
+
+/// JSON (whose texts may hold broken UTF-8), or a text without control characters.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&b'{')
+        || std::str::from_utf8(bytes)
+            .is_ok_and(|t| !t.chars().any(|c| c.is_control() && !c.is_ascii_whitespace()))
 }
