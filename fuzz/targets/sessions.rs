@@ -234,6 +234,7 @@ pub fn device(data: &[u8]) {
         local: Codec::new(version, KEY),
         device_nonce: None,
         answered: 0,
+        ready: false,
     };
     let local = Codec::new(version, KEY);
     let mut session = (!version.dialect().negotiates).then(|| Codec::new(version, KEY));
@@ -301,6 +302,7 @@ struct DeviceRun {
     /// From our RESP.
     device_nonce: Option<[u8; 16]>,
     answered: u8,
+    ready: bool,
 }
 
 impl DeviceRun {
@@ -336,7 +338,11 @@ impl DeviceRun {
         let how = self.answered;
         match event {
             DeviceEvent::Closed(_) => self.closed = true,
-            DeviceEvent::Ready => assert!(self.session.is_ready() || self.closed),
+            // The session may have ended in the same read; then `Closed` follows.
+            DeviceEvent::Ready => {
+                assert!(!self.ready, "ready twice");
+                self.ready = true;
+            }
             DeviceEvent::Query { ticket, cid } => self.answer(ticket, how, cid.as_ref()),
             DeviceEvent::Set { ticket, cid, dps } => {
                 self.session.ack(ticket);
