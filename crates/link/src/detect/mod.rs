@@ -124,7 +124,8 @@ pub struct DetectOptions {
     pub answer: Duration,
     /// Pause between two connections to the device.
     pub pause: Duration,
-    /// A result, good or bad, is remembered this long and given to the next caller without a connection.
+    /// A result, good or bad, is remembered this long and given to the next caller without a connection; that a device
+    /// could not be reached is not.
     pub remember: Duration,
 }
 
@@ -185,7 +186,9 @@ impl Detector {
             return m.result.clone();
         }
         let result = self.probe(subject).await;
-        *memory = Some(Remembered {
+        // A device that could not be reached was not bothered either, and may be back in a second.
+        let unreached = matches!(result, Err(DetectError::Unreachable { .. }));
+        *memory = (!unreached).then(|| Remembered {
             at: Instant::now(),
             address: subject.address,
             key: subject.key.clone(),

@@ -170,3 +170,13 @@ async fn callers_share_one_detection() {
     assert!(hasty.detect(&changed).await.is_err());
     assert!(fake.connections() > before);
 }
+
+#[tokio::test]
+async fn a_device_that_comes_back_is_asked_again() {
+    let address = std::net::TcpListener::bind((ip(70), 0)).unwrap().local_addr().unwrap();
+    let detector = patient();
+    let gone = detector.detect(&subject(address)).await.unwrap_err();
+    assert!(matches!(gone, DetectError::Unreachable { .. }), "{gone}");
+    let _fake = Fake::start_at(address, device(NAME, Version::V3_4)).await;
+    assert_eq!(detector.detect(&subject(address)).await.unwrap().version, Version::V3_4);
+}

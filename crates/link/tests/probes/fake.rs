@@ -42,7 +42,11 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start(ip: Ipv4Addr, habit: Habit) -> Self {
-        let listener = TcpListener::bind((ip, 0)).await.unwrap();
+        Self::start_at(SocketAddr::from((ip, 0)), habit).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr, habit: Habit) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
