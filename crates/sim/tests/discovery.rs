@@ -77,3 +77,21 @@ async fn every_version_makes_itself_known_in_its_own_way() {
     assert_eq!(answer.ip, Some(from));
     simulation.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_port_that_cannot_be_had_is_told_and_the_home_goes_on() {
+    // All addresses, and without leave to share.
+    let held = std::net::UdpSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let ask = held.local_addr().unwrap().port();
+    let discovery = Discovery { target: Some(Ipv4Addr::LOCALHOST), clear: ask, encrypted: ask, ask };
+    let options = Options { discovery: Some(discovery), ..Options::quiet() };
+    let home = Home::parse("[[device]]\nname = \"Plug\"\nkind = \"plug\"\nversion = \"3.5\"", "t").unwrap();
+    let simulation = Simulation::start(home, options).await.unwrap();
+    let warning = simulation.warnings().join("; ");
+    assert!(
+        warning.contains(&format!(":{ask} (")) && warning.contains("can't be found by asking"),
+        "{warning}"
+    );
+    let device = &simulation.devices()[0];
+    common::Client::connect(device).await.query(None).await.unwrap();
+}

@@ -46,6 +46,11 @@ impl Connection {
         due(&mut self.frames, now)
     }
 
+    /// The requests that wait, with their times.
+    pub(super) fn into_requests(self) -> impl Iterator<Item = (Duration, DeviceEvent)> {
+        self.requests.into_iter()
+    }
+
     /// It still stands, but takes nothing any more, until then.
     pub(super) fn close_at(&mut self, at: Duration) {
         self.closing = Some(at);

@@ -40,7 +40,7 @@ use std::net::Ipv4Addr;
 use landfall_proto::Now;
 use landfall_proto::dp::{DpId, Dps};
 use landfall_proto::id::Cid;
-use landfall_proto::lan::device::{DeviceConfig, DeviceSession};
+use landfall_proto::lan::device::{DeviceConfig, DeviceEvent, DeviceSession};
 use serde::Serialize;
 
 use crate::dice::Dice;
@@ -125,6 +125,8 @@ struct Unit {
 
 /// A device that was found wanting (wrong key, wrong order) closes after this long (sdk-observed 2, lan.md 4.5).
 const FAULTED_SESSION: Duration = Duration::from_secs(1);
+/// Requests of clients that left are remembered up to this number.
+const MAX_ORPHANS: usize = 64;
 /// How long a device takes to boot after a power cycle.
 const BOOT: Duration = Duration::from_secs(2);
 /// Without a client nobody sees a measurement, so the models are let run in leaps of this length.
@@ -139,6 +141,8 @@ pub struct VirtualDevice {
     connections: Vec<Connection>,
     /// Slots still held by connections that ended in silence, until then.
     ghosts: Vec<Duration>,
+    /// Requests of clients that left before they were served: what a device has taken in, it carries out.
+    orphans: VecDeque<(Duration, ConnectionId, DeviceEvent)>,
     journal: Journal,
     dice: FaultDice,
     entropy: Dice,
@@ -183,6 +187,7 @@ impl VirtualDevice {
             units,
             connections: Vec::new(),
             ghosts: Vec::new(),
+            orphans: VecDeque::new(),
             journal: Journal::new(spec.journal),
             dice: FaultDice::new(
                 spec.faults.clone(),
@@ -348,6 +353,7 @@ impl VirtualDevice {
                 self.catch_up(now);
                 self.end_all(Ending::Reset, "reboot", now);
                 self.ghosts.clear();
+                self.orphans.clear();
                 self.down_until = Some(now.mono + down);
                 self.ready.push_back(Output::Listen(false));
                 self.tell(News::Down);
@@ -390,8 +396,9 @@ impl VirtualDevice {
         self.units.iter().position(|u| u.cid.as_ref() == cid)
     }
 
-    /// Lets all models run up to now, and reports what changed.
-    fn catch_up(&mut self, now: Now) {
+    /// Lets all models run up to now, and reports what changed. Without a client a device does so only every half
+    /// minute; whoever looks at its [`points`](Self::points) in between calls this first.
+    pub fn catch_up(&mut self, now: Now) {
         self.ticked = now.mono;
         for at in 0..self.units.len() {
             self.units[at].model.tick(now.mono);
@@ -429,6 +436,7 @@ impl VirtualDevice {
             .iter()
             .map(Connection::deadline)
             .chain(self.ghosts.iter().copied())
+            .chain(self.orphans.iter().map(|(at, ..)| *at))
             .chain(self.next_tick())
             .chain(self.dice.next_scheduled())
             .chain(speech)

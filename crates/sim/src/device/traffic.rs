@@ -3,13 +3,18 @@
 use landfall_proto::Now;
 use landfall_proto::lan::device::{DeviceClose, DeviceEvent, DeviceOutput};
 
-use super::{ConnectionId, Ending, FAULTED_SESSION, Output, VirtualDevice};
+use super::{ConnectionId, Ending, FAULTED_SESSION, MAX_ORPHANS, Output, VirtualDevice};
 use crate::faults::Fate;
 use crate::news::News;
 
 impl VirtualDevice {
     /// Moves frames and requests along until nothing moves any more.
     pub(super) fn pump(&mut self, now: Now) {
+        while let Some(at) = self.orphans.iter().position(|(at, ..)| *at <= now.mono) {
+            if let Some((_, id, request)) = self.orphans.remove(at) {
+                self.serve(id, request, now);
+            }
+        }
         let mut moving = true;
         while moving {
             moving = false;
@@ -133,8 +138,14 @@ impl VirtualDevice {
         let connection = self.connections.remove(at);
         // The push counter goes on in the next connection (lan.md 3.1).
         self.config.first_s = self.config.first_s.max(connection.session.next_s());
-        if ending == Ending::Silence {
-            self.ghosts.push(now.mono + self.spec.idle);
+        match ending {
+            Ending::Silence => self.ghosts.push(now.mono + self.spec.idle),
+            Ending::Close => {
+                let room = MAX_ORPHANS.saturating_sub(self.orphans.len());
+                let left = connection.into_requests().take(room);
+                self.orphans.extend(left.map(|(at, request)| (at, id, request)));
+            }
+            Ending::Reset => {}
         }
         self.ready.push_back(Output::End { connection: id, ending });
         if let Some(why) = why {

@@ -84,8 +84,6 @@ fn device(
     if address.is_some() && kind.sleeps() {
         return Err(r.error("address", format!("a {kind} sleeps and listens nowhere")));
     }
-    let policies = [("echo", ReplySequence::Echo), ("counter", ReplySequence::Counter)];
-    spec.reply_sequence = r.word("reply_sequence", &policies)?.unwrap_or(ReplySequence::Echo);
     if let Some(n) = r.number("clients", 1..=64)? {
         spec.clients = usize::try_from(n).unwrap_or(1);
     }
@@ -98,6 +96,11 @@ fn device(
     if let Some(habits_table) = r.table("habits", "habits.")? {
         spec.habits = habits(habits_table, version)?;
     }
+    // A device that insists on growing sequences numbers its own frames: tuyapi takes its next number from an echo of
+    // its first, and would be closed.
+    let usual = if spec.habits.enforce_sequence { ReplySequence::Counter } else { ReplySequence::Echo };
+    let policies = [("echo", ReplySequence::Echo), ("counter", ReplySequence::Counter)];
+    spec.reply_sequence = r.word("reply_sequence", &policies)?.unwrap_or(usual);
     if let Some(faults_table) = r.table("faults", "faults.")? {
         spec.faults = faults(faults_table)?;
     }

@@ -216,6 +216,9 @@ impl Driver {
                 let _gone = reply.send(());
             }
             Command::Points(cid, reply) => {
+                if self.device.is_up() {
+                    self.device.catch_up(now);
+                }
                 let _gone = reply.send(self.device.points(cid.as_ref()).cloned().unwrap_or_default());
             }
             Command::Ask(to) => self.device.handle_ask(to, now),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use landfall_proto::dp::DpId;
+use landfall_proto::dp::{DpId, DpValue};
 use landfall_proto::lan::discovery::{self, Datagram};
 use landfall_proto::lan::session::{Answer, Event, Request};
 use landfall_proto::lan::{Command, Version};
@@ -106,6 +106,21 @@ fn a_dropped_request_has_no_effect_and_a_delayed_one_a_late_one() {
     let writes = world.device.journal().writes();
     assert_eq!((writes.len(), writes[0].at), (1, S(15)), "carried out after the client gave up");
     assert!(world.reports(client).contains(&r#"{"1":false}"#.to_owned()));
+}
+
+#[test]
+fn what_was_taken_in_is_carried_out_though_the_client_left() {
+    let mut world = World::new(spec(Version::V3_3, Kind::Feeder));
+    let client = world.connect();
+    world.device.fault(Fault::Delay(S(3)), at(world.now));
+    world.set(client, r#"{"3":2}"#);
+    world.close(client);
+    assert_eq!((world.device.journal().total(), world.device.clients()), (0, 0));
+    world.run(S(4));
+    assert_eq!(world.device.journal().total(), 1);
+    world.run(S(8));
+    world.device.catch_up(at(world.now));
+    assert_eq!(world.device.points(None).unwrap().value(DpId(15)), Some(&DpValue::Value(2)));
 }
 
 #[test]
