@@ -165,6 +165,9 @@ pub enum EnvelopeError {
     /// The tag of 2.3 is wrong: sealed under another key, or altered. The two look the same.
     #[error("the tag of an envelope 2.3 is wrong: another key, or altered")]
     BadTag,
+    /// Proven to be under our key, but no JSON object.
+    #[error("the content of an envelope {0} is under this key, but no JSON object")]
+    NotJson(Envelope),
     /// Sound, but under another key.
     #[error("the payload is in a sound envelope {envelope} under another key")]
     WrongKey {
@@ -311,7 +314,13 @@ impl Codec {
         // The padding alone fits a wrong key once in 256 times; together with both braces it does not in a lifetime.
         let json = trimmed(plain);
         if !(json.starts_with(b"{") && json.ends_with(b"}")) {
-            return Err(EnvelopeError::WrongKey { envelope });
+            // A signature or a tag has proven the key; in 2.2 the content is all there is to tell by.
+            let proven = envelope == Envelope::V2_3 || signed == Some(true);
+            return Err(if proven {
+                EnvelopeError::NotJson(envelope)
+            } else {
+                EnvelopeError::WrongKey { envelope }
+            });
         }
         if signed == Some(false) {
             return Err(EnvelopeError::BadSignature);
@@ -468,6 +477,17 @@ mod tests {
         payload[3..19].copy_from_slice(b"0000000000000000");
         assert_eq!(open(KEY, &payload), Err(EnvelopeError::BadSignature));
         assert_eq!(open(OTHER, &payload), Err(EnvelopeError::WrongKey { envelope: Envelope::V2_1 }));
+    }
+
+    #[test]
+    fn content_that_is_no_object_blames_the_key_only_where_nothing_proves_it() {
+        for envelope in Envelope::ALL {
+            let e = open(KEY, &sealed(envelope, b"no object")).unwrap_err();
+            match envelope {
+                Envelope::V2_2 => assert_eq!(e, EnvelopeError::WrongKey { envelope }),
+                _ => assert_eq!(e, EnvelopeError::NotJson(envelope)),
+            }
+        }
     }
 
     #[test]
