@@ -380,3 +380,76 @@ fn ended(reason: CloseReason, at_once: bool, proven: bool) -> Seen {
         | CloseReason::Protocol(_)) => Seen::Broken(e.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device's reply of this version under this key.
+    fn reply(version: Version, key: &LocalKey, form: Form, retcode: u32, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let command = Command::DP_QUERY;
+        let message = Outgoing { sequence: 1, command, retcode: Some(retcode), header: None, form, body };
+        Codec::new(version, key.expose()).seal(&message, &mut OsEntropy::new(), &mut out);
+        out
+    }
+
+    fn seen(mut bytes: Vec<u8>, key: Option<&LocalKey>) -> Seen {
+        classify(RawFrame { framing: Framing::AaCrc, bytes: &mut bytes }, key).seen
+    }
+
+    fn key(n: u32) -> LocalKey {
+        LocalKey::new(format!("key{n:013}")).unwrap()
+    }
+
+    #[test]
+    fn answers_to_a_clear_query_tell_the_version() {
+        let (mine, other) = (key(1), key(2));
+        let json = br#"{"devId":"abc","dps":{"1":true}}"#;
+        let clear = |body: &[u8]| seen(reply(Version::V3_1, &mine, Form::Clear, 0, body), None);
+        assert_eq!(clear(json), Seen::Json { id: DeviceId::new("abc").ok() });
+        assert_eq!(clear(b"devid not found"), Seen::Text("devid not found".to_owned()));
+        // Sixteen characters, the length of a cipher block (lan.md 3.4).
+        assert_eq!(clear(b"parse data error"), Seen::Text("parse data error".to_owned()));
+        assert_eq!(clear(b""), Seen::Empty);
+        let signed = reply(Version::V3_1, &mine, Form::Cipher, 0, json);
+        assert_eq!(seen(signed, None), Seen::Json { id: None });
+        let cipher = reply(Version::V3_3, &mine, Form::Cipher, 1, b"data format error");
+        assert_eq!(seen(cipher.clone(), None), Seen::Cipher { opens: None });
+        assert_eq!(seen(cipher.clone(), Some(&mine)), Seen::Cipher { opens: Some(true) });
+        assert_eq!(seen(cipher, Some(&other)), Seen::Cipher { opens: Some(false) });
+        let newer = reply(Version::V3_4, &mine, Form::Cipher, 0, json);
+        assert_eq!(seen(newer, None), Seen::Frame34);
+    }
+
+    #[test]
+    fn a_padding_that_fits_by_chance_opens_nothing() {
+        let frame = reply(Version::V3_3, &key(0), Form::Cipher, 1, b"data format error");
+        let fits = |key: &LocalKey| {
+            let mut bytes = frame.clone();
+            let raw = RawFrame { framing: Framing::AaCrc, bytes: &mut bytes };
+            Codec::new(Version::V3_3, key.expose()).open(Role::Device, raw).is_ok()
+        };
+        let chance: Vec<LocalKey> = (1..3000).map(key).filter(fits).collect();
+        assert!(!chance.is_empty(), "about one key in 256 fits");
+        assert!(chance.iter().all(|k| !opens_3_3(&frame, k)));
+        assert!(opens_3_3(&frame, &key(0)));
+    }
+
+    #[test]
+    fn ends_of_sessions_are_told_apart() {
+        let command = Command::DP_QUERY;
+        let text = |t: &str| Err(RequestError::Refused { command, text: t.to_owned() });
+        let of = |version, result| answered(version, result, false, false);
+        assert_eq!(of(Version::V3_3, text("no")), Some(Seen::Refused("no".to_owned())));
+        assert_eq!(of(Version::V3_3, text("\u{fffd}\u{1}")), Some(Seen::WrongKey));
+        assert!(matches!(of(Version::V3_1, text("\u{fffd}\u{1}")), Some(Seen::WrongVersion(_))));
+        let late = || Err(RequestError::Timeout { command, after: AT_ONCE });
+        assert_eq!(of(Version::V3_3, late()), Some(Seen::Silent));
+        assert_eq!(answered(Version::V3_4, late(), true, false), Some(Seen::Established));
+        assert_eq!(of(Version::V3_3, Err(RequestError::Closed { command, sent: true })), None);
+        assert_eq!(ended(CloseReason::Remote, true, true), Seen::Established);
+        assert_eq!(ended(CloseReason::ClosedEarly, true, false), Seen::Closed { at_once: true });
+        assert_eq!(ended(CloseReason::NegotiationSilent, false, false), Seen::Silent);
+    }
+}

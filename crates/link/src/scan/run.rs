@@ -223,3 +223,43 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use landfall_proto::id::DeviceId;
+    use landfall_proto::lan::Version;
+    use landfall_proto::lan::discovery::Beacon;
+
+    use super::*;
+
+    #[test]
+    fn only_local_sources_are_believed() {
+        let beacon = Beacon::new(DeviceId::new("a").unwrap(), Version::V3_3);
+        let mut run = Run::new(&ScanOptions::default());
+        let mut from = |source: &str| {
+            let content = Ok(Box::new(Datagram::Beacon(beacon.clone())));
+            let source: Ipv4Addr = source.parse().unwrap();
+            run.on_arrival(Arrival::Datagram { probe: Probe::Beacon6667, source, content }).is_some()
+        };
+        for source in ["8.8.8.8", "203.0.113.5", "172.32.0.1", "0.0.0.0", "224.0.0.1"] {
+            assert!(!from(source), "{source}");
+        }
+        for source in ["192.168.1.5", "10.0.0.5", "172.31.0.1", "169.254.7.7", "127.0.0.1"] {
+            assert!(from(source), "{source}");
+        }
+        assert_eq!(run.summary.foreign, 5);
+    }
+
+    #[test]
+    fn causes_are_counted() {
+        let mut run = Run::new(&ScanOptions::default());
+        for cause in ["truncated", "truncated", "too long"] {
+            let source = Ipv4Addr::LOCALHOST;
+            run.on_arrival(Arrival::Datagram { probe: Probe::Beacon6667, source, content: Err(cause) });
+        }
+        let counted: Vec<_> = run.summary.malformed.into_iter().collect();
+        assert_eq!(counted, [("too long", 1), ("truncated", 2)]);
+    }
+}
