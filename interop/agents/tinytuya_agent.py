@@ -46,12 +46,10 @@ def obey(device, command):
     elif what == "set_many":
         report("set_many", device.set_multiple_values(command["dps"]))
     elif what == "heartbeat":
-        # nowait=False: wait for the device's answer. An empty answer is None, a missing one an error.
-        result = device.heartbeat(nowait=False)
-        if isinstance(result, dict) and "Error" in result:
-            say(event="error", during="heartbeat", error=result["Error"], code=result.get("Err"))
-        else:
-            say(event="heartbeat", retcode=device.cmd_retcode)
+        # tinytuya says nothing of an empty answer; the frames that it received do.
+        device.heartbeat(nowait=False)
+        answers = [m.retcode for m in device.raw_recv if m.cmd == tinytuya.HEART_BEAT]
+        say(event="heartbeat", retcode=answers[0] if answers else None)
     elif what == "refresh":
         report("refresh", device.updatedps(command["dps"]))
     elif what == "children":
