@@ -82,6 +82,10 @@ pub(crate) fn state_hint(subject: &Subject, state: &State) -> String {
             "the version in the book is wrong: landfall device add {name:?} --id {} --update --protocol VERSION",
             subject.line.id
         ),
+        Some(LinkFailure::Session(CloseReason::ClosedEarly | CloseReason::NegotiationSilent)) => format!(
+            "either the local key is wrong, or another program holds the device's connection; {}",
+            doctor(subject)
+        ),
         Some(LinkFailure::Busy) => {
             "close the vendor's app, or the other program that is connected to it, and try again".to_owned()
         }

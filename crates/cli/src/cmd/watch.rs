@@ -165,6 +165,10 @@ fn heard(
             let key = ((*item.id).clone(), report.cid.clone());
             let Some(w) = watched.get_mut(&key) else { return Ok(()) };
             let repeats = *origin == Origin::Pushed && !report.unchanged;
+            if w.memory.values().is_none() {
+                let n = crate::render::count(report.dps.len(), "point");
+                context.say(&format!("{}: watching {n}", w.subject.name()));
+            }
             let changes = w.memory.take(w.subject.refined(report.dps.clone()), repeats);
             print(a, &w.subject, &changes, context.data_style())
         }

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any command may take in a test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,6 +74,10 @@ impl Home {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         path
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
     }
 
     pub(crate) fn book(&self) -> PathBuf {
@@ -158,4 +162,138 @@ pub(crate) fn finish(mut child: Child) -> Run {
     // Both ends are closed, so it has ended or is about to.
     let code = child.wait().unwrap().code().unwrap_or(-1);
     Run { stdout, stderr, code }
+}
+
+/// A command that goes on until it is told to end, with what it says line by line.
+#[derive(Debug)]
+pub(crate) struct Background {
+    child: Child,
+    lines: mpsc::Receiver<(Stream, String)>,
+    /// Everything said so far.
+    pub(crate) said: Vec<(Stream, String)>,
+}
+
+/// Where a line was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+impl Background {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (send, lines) = mpsc::channel();
+        let read = |source: Box<dyn Read + Send>, stream| {
+            let send = send.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(source).lines() {
+                    // The test may have seen enough.
+                    if send.send((stream, line.unwrap())).is_err() {
+                        return;
+                    }
+                }
+            });
+        };
+        read(Box::new(child.stdout.take().unwrap()), Stream::Out);
+        read(Box::new(child.stderr.take().unwrap()), Stream::Err);
+        Self { child, lines, said: Vec::new() }
+    }
+
+    /// Waits for a line that has this in it, and returns it.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, stream: Stream, what: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    self.said.push(line.clone());
+                    if line.0 == stream && line.1.contains(what) {
+                        return line.1;
+                    }
+                }
+                Err(e) => panic!("{e} while waiting for {what:?} on {stream:?}; so far: {:#?}", self.said),
+            }
+        }
+    }
+
+    /// Presses Ctrl-C and waits for the end. Returns the exit code.
+    #[track_caller]
+    pub(crate) fn interrupt(self) -> i32 {
+        self.signal("INT")
+    }
+
+    /// Sends a signal and waits for the end. Returns the exit code.
+    #[track_caller]
+    pub(crate) fn signal(mut self, name: &str) -> i32 {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        // Both streams end with the process.
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            self.said.push(line);
+        }
+        assert!(Instant::now() < deadline, "it did not end; it said {:#?}", self.said);
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A simulation with its devices.json in a home of its own.
+#[derive(Debug)]
+pub(crate) struct Simulated {
+    pub(crate) home: Home,
+    pub(crate) devices: Background,
+}
+
+impl Simulated {
+    /// Runs this home file; every device listens on return. Addresses in it end in port 0.
+    pub(crate) fn start(home_file: &str) -> Self {
+        let mut home = Home::new();
+        home.write("home.toml", home_file);
+        let devices = Self::run(&home);
+        for entry in serde_json::from_str::<Vec<serde_json::Value>>(&home.read("devices.json")).unwrap() {
+            home.guard(entry["key"].as_str().unwrap());
+        }
+        Self { home, devices }
+    }
+
+    /// Starts the devices of `home.toml`.
+    pub(crate) fn run(home: &Home) -> Background {
+        let args = [
+            "simulate",
+            "--home",
+            "home.toml",
+            "--write-devices",
+            "devices.json",
+            "--no-discovery",
+            "--json",
+        ];
+        let mut devices = Background::start(home.command(&args));
+        // The file is there before the first line.
+        devices.wait_for(Stream::Err, "Ctrl-C ends");
+        devices
+    }
+
+    /// A command that uses the simulation's devices.json as it is.
+    pub(crate) fn run_with_file(&self, args: &[&str]) -> Run {
+        let mut all = vec!["--devices", "devices.json"];
+        all.extend(args);
+        self.home.run(&all)
+    }
+
+    /// Changes an entry of devices.json.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut serde_json::Value)) {
+        let mut list: Vec<serde_json::Value> = serde_json::from_str(&self.home.read("devices.json")).unwrap();
+        change(list.iter_mut().find(|e| e["name"] == name).unwrap());
+        self.home.write("devices.json", &serde_json::to_string(&list).unwrap());
+    }
 }

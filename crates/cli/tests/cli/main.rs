@@ -1,5 +1,9 @@
 //! The built command, run as people run it: stdout, stderr and exit code are what is tested.
 
 mod book;
+mod demo;
+mod devices;
 mod harness;
+mod simulate;
 mod usage;
+mod watch;
