@@ -1,30 +1,28 @@
 //! Ctrl-C and SIGTERM.
 
-/// Completes when somebody wants this process to end. When signals can't be watched, the system's own way of ending a
-/// process stays in force, and this never completes.
-pub(crate) async fn asked() {
-    let interrupt = async {
-        if let Err(e) = tokio::signal::ctrl_c().await {
-            tracing::warn!("Ctrl-C can't be watched: {e}");
-            std::future::pending::<()>().await;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Watches for signals from this call on, inside a runtime; the future completes when somebody wants this process to
+/// end. A signal that can't be watched keeps the system's own way of ending a process.
+pub(crate) fn asked() -> impl Future<Output = ()> + Send {
+    let (interrupt, terminate) = (watch(SignalKind::interrupt()), watch(SignalKind::terminate()));
+    async move {
+        tokio::select! {
+            () = arrived(interrupt) => {}
+            () = arrived(terminate) => {}
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(e) => {
-                tracing::warn!("SIGTERM can't be watched: {e}");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
+}
+
+fn watch(kind: SignalKind) -> Option<Signal> {
+    signal(kind).inspect_err(|e| tracing::warn!("signal {} can't be watched: {e}", kind.as_raw_value())).ok()
+}
+
+async fn arrived(signal: Option<Signal>) {
+    if let Some(mut signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -82,10 +82,9 @@ pub(crate) fn state_hint(subject: &Subject, state: &State) -> String {
             "the version in the book is wrong: landfall device add {name:?} --id {} --update --protocol VERSION",
             subject.line.id
         ),
-        Some(LinkFailure::Session(CloseReason::ClosedEarly | CloseReason::NegotiationSilent)) => format!(
-            "either the local key is wrong, or another program holds the device's connection; {}",
-            doctor(subject)
-        ),
+        Some(LinkFailure::Session(CloseReason::ClosedEarly | CloseReason::NegotiationSilent)) => {
+            no_session(subject)
+        }
         Some(LinkFailure::Busy) => {
             "close the vendor's app, or the other program that is connected to it, and try again".to_owned()
         }
@@ -100,6 +99,16 @@ pub(crate) fn state_hint(subject: &Subject, state: &State) -> String {
              landfall device add {name:?} --id {} --update --address ADDR",
             subject.line.id
         ),
+        // It accepts connections, but by the deadline no session had come of it.
+        _ if *state == State::Negotiating => no_session(subject),
         _ => doctor(subject),
     }
+}
+
+/// From 3.4 a device shows a wrong key by silence or by closing, just as when it is busy (lan.md 4.5).
+fn no_session(subject: &Subject) -> String {
+    format!(
+        "either the local key is wrong, or another program holds the device's connection; {}",
+        doctor(subject)
+    )
 }

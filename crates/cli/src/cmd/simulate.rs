@@ -18,6 +18,7 @@ use crate::stop;
 /// Runs virtual devices until somebody ends it.
 pub(crate) async fn run(context: &Context, a: &args::Simulate) -> Outcome {
     let home = home(context, a)?;
+    let stop = stop::asked();
     let discovery = if a.no_discovery { None } else { Some(Discovery::default()) };
     let simulation = Simulation::start(home, Options { discovery, ..Options::default() }).await?;
     for warning in simulation.warnings() {
@@ -41,7 +42,7 @@ pub(crate) async fn run(context: &Context, a: &args::Simulate) -> Outcome {
         context.say(&format!("keys and addresses are in {}", file.display()));
     }
     context.say(&format!("{} running; Ctrl-C ends", count(devices.len(), "virtual device")));
-    stop::asked().await;
+    stop.await;
     simulation.shutdown().await;
     Ok(())
 }

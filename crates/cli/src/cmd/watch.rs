@@ -45,6 +45,7 @@ struct Line {
 
 /// Prints a line a change until somebody ends it. Reconnects forever.
 pub(crate) async fn run(context: &Context, a: &args::Watch) -> Outcome {
+    let mut end = std::pin::pin!(stop::asked());
     let book = context.book()?;
     let subjects = chosen(context, &book, &a.devices)?;
     let link = Link::new(LinkConfig::default());
@@ -72,7 +73,6 @@ pub(crate) async fn run(context: &Context, a: &args::Watch) -> Outcome {
     query_children(&lines, &watched);
     context.say(&format!("watching {}; Ctrl-C ends", crate::render::count(watched.len(), "device")));
 
-    let mut end = std::pin::pin!(stop::asked());
     let result = loop {
         let item = tokio::select! {
             () = &mut end => break Ok(()),

@@ -196,6 +196,7 @@ async fn live(
     mut news: Subscription<DeviceNews>,
     file: &Path,
 ) -> Outcome {
+    let mut end = std::pin::pin!(stop::asked());
     let terminal = io::stdout().is_terminal();
     let mut screen = Screen::new(context.data_style());
     let mut frames = tokio::time::interval(FRAME);
@@ -209,7 +210,6 @@ async fn live(
         "a virtual home; Ctrl-C ends. In another terminal: landfall --devices {} get Fridge",
         file.display()
     ));
-    let mut end = std::pin::pin!(stop::asked());
     loop {
         tokio::select! {
             () = &mut end => return Ok(()),
