@@ -1,14 +1,17 @@
 """Discovery, in network namespaces of the test's own: beacons, questions and answers between ours and other people's."""
 
+import json
+import os
 import shutil
 
 import pytest
 
 from conftest import invent_device
-from harness import HERE, Agent, Network, client_argv, need
+from harness import HERE, LANDFALL, Agent, Home, Network, Program, client_argv, need
 
 VERSIONS = ("3.1", "3.2", "3.3", "3.4", "3.5")
-SECONDS = 3
+# Virtual devices announce themselves every 5 s, as hardware does.
+SECONDS = 7
 
 
 @pytest.fixture
@@ -69,3 +72,64 @@ def test_foreign_scanner_hears_foreign_beacons(network, devices, foreign_beacons
     for device in devices:
         heard(scanner, device)
     beacons.event("asked", after=0)
+
+
+def landfall_scan(network, started, folder):
+    """Starts `landfall scan --json` among the people, with no book."""
+    need(LANDFALL.exists(), "NEED cargo build -p landfall")
+    argv = [LANDFALL, "--data-dir", folder / "data", "scan", "--seconds", SECONDS, "--json"]
+    scan = Program(network.inside(network.people, argv), env={**os.environ, "NO_COLOR": "1"})
+    started.append(scan)
+    return scan
+
+
+def findings(scan):
+    """What a scan printed, by device id, once it has ended."""
+    text = ""
+    while (line := scan.line(seconds=SECONDS + 15)) is not None:
+        text += line + "\n"
+    assert scan.process.wait(timeout=5) == 0, scan.stderr()
+    return {found["id"]: found for found in json.loads(text)["devices"]}
+
+
+@pytest.fixture
+def home(network, devices, tmp_path):
+    """The same devices as virtual devices of Landfall, announcing themselves in the devices' namespace."""
+    kinds = {"3.1": "plug-old", "3.2": "switch22"}
+    for device in devices:
+        device["kind"] = kinds.get(device["version"], "plug")
+    home = Home(tmp_path, devices, inside=lambda argv: network.inside(network.devices, argv))
+    yield home
+    home.program.stop()
+
+
+@pytest.mark.parametrize("program", ["tinytuya", "rustuya"])
+def test_foreign_scanner_hears_our_virtual_devices(network, devices, home, started, program):
+    scanner = foreign_scan(network, started, program, None)
+    for device in devices:
+        heard(scanner, device)
+
+
+@pytest.mark.parametrize("version", ["3.1", "3.2", "3.3", "3.4"])
+def test_tuyapi_finds_our_virtual_device(network, devices, home, started, version):
+    device = next(d for d in devices if d["version"] == version)
+    heard(foreign_scan(network, started, "tuyapi", device), device)
+
+
+def test_landfall_scan_hears_foreign_beacons_and_answers(network, devices, foreign_beacons, started, tmp_path):
+    beacons = foreign_beacons(**{"3.5": {"silent": True}})
+    found = findings(landfall_scan(network, started, tmp_path))
+    for device in devices:
+        assert found[device["id"]]["version"] == device["version"]
+        assert found[device["id"]]["address"] == device["address"]
+    asked = beacons.event("asked", after=0)
+    assert (asked["good"], asked["question"]) == (True, {"from": "app", "ip": "10.77.0.2"})
+
+
+def test_scanners_share_the_ports(network, devices, foreign_beacons, started, tmp_path):
+    foreign_beacons()
+    scanner = foreign_scan(network, started, "tinytuya", None)
+    found = findings(landfall_scan(network, started, tmp_path))
+    for device in devices:
+        heard(scanner, device)
+        assert device["id"] in found
