@@ -83,6 +83,9 @@ pub struct ScanOptions {
     pub probe_timeout: Duration,
     /// Time for an answer on an open connection.
     pub answer_timeout: Duration,
+    /// Pause before each further connection to the same device: many serve one client only and are slow to notice
+    /// that it is gone.
+    pub pause: Duration,
     /// Most probes at a time (lan.md 6.5: 50).
     pub probe_parallel: usize,
     /// Devices of the book.
@@ -107,6 +110,7 @@ impl Default for ScanOptions {
             probe: Vec::new(),
             probe_timeout: Duration::from_millis(700),
             answer_timeout: Duration::from_secs(2),
+            pause: Duration::from_secs(1),
             probe_parallel: 50,
             known: Vec::new(),
             try_keys: true,

@@ -19,8 +19,6 @@ use crate::state::ConnectFailure;
 
 /// Addresses on which keys are being tried at the same time.
 const MOST_TRIALS: usize = 8;
-/// Pause between the two connections of one try.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// The end of a probe.
 #[derive(Debug)]
@@ -48,6 +46,7 @@ pub(super) struct Prober {
     parallel: usize,
     connect: Duration,
     answer: Duration,
+    pause: Duration,
     known: Vec<Known>,
     memory: ProbeMemory,
     trials: Vec<Trial>,
@@ -79,6 +78,7 @@ impl Prober {
             parallel: options.probe_parallel.max(1),
             connect: options.probe_timeout,
             answer: options.answer_timeout,
+            pause: options.pause,
             known,
             memory: options.memory.clone(),
             trials: Vec::new(),
@@ -155,7 +155,7 @@ impl Prober {
                     let owner = owner.clone();
                     let target = self.target(address, Some(&owner));
                     self.trying += 1;
-                    self.jobs.spawn(try_key(target, owner));
+                    self.jobs.spawn(try_key(target, owner, self.pause));
                     return;
                 }
             }
@@ -293,18 +293,17 @@ async fn probe(target: wire::Target, named: bool) -> Done {
     Done::Probed { address, heard }
 }
 
-/// One try of one key: a session of the book's version, or of 3.5 and after a pause of 3.4.
-async fn try_key(target: wire::Target, owner: Known) -> Done {
+/// One try of one key: a session of the book's version, or of 3.5 and then of 3.4. A pause first, since the clear query
+/// has just ended.
+async fn try_key(target: wire::Target, owner: Known, pause: Duration) -> Done {
     let versions: &[Version] = match owner.version {
         Some(Version::V3_4) => &[Version::V3_4],
         Some(Version::V3_5) => &[Version::V3_5],
         _ => &[Version::V3_5, Version::V3_4],
     };
     let mut found = None;
-    for (n, version) in versions.iter().enumerate() {
-        if n > 0 {
-            tokio::time::sleep(PAUSE).await;
-        }
+    for version in versions {
+        tokio::time::sleep(pause).await;
         let heard = wire::ask(&target, Asked::Session(*version), Depth::Proof).await;
         if heard.seen == Seen::Established {
             found = Some(*version);

@@ -80,6 +80,7 @@ fn probing(addresses: &[SocketAddr], known: Vec<Known>) -> ScanOptions {
         probe: addresses.iter().map(|a| a.to_string().parse::<Target>().unwrap()).collect(),
         probe_timeout: Duration::from_secs(10),
         answer_timeout: Duration::from_millis(300),
+        pause: Duration::from_millis(1),
         known,
         ..ScanOptions::default()
     }
