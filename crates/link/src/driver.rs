@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use crate::detect::Subject;
+use crate::detect::{Basis, Subject};
 use crate::entropy::OsEntropy;
 use crate::line::{CommandId, Completion, Event, Line, Output};
 use crate::link;
@@ -264,9 +264,16 @@ async fn open(link: Arc<link::Shared>, address: SocketAddr) -> Opened {
     Opened::Stream(stream, permit)
 }
 
+/// A device that serves a single client must have noticed that the detection's last connection is gone, or it turns the
+/// next one away as if another program held it.
+const AFTER_DETECTION: Duration = Duration::from_millis(500);
+
 async fn detect(link: Arc<link::Shared>, subject: Subject) -> Opened {
     let _permit = Arc::clone(&link.handshakes).acquire_owned().await.ok();
     let found = link.detector.detect(&subject).await;
+    if found.as_ref().is_ok_and(|d| d.basis == Basis::Probed) {
+        tokio::time::sleep(AFTER_DETECTION).await;
+    }
     Opened::Version(found.map(|d| d.version).map_err(|e| e.to_string().into()))
 }
 
