@@ -171,13 +171,15 @@ pub(crate) struct Background {
     lines: mpsc::Receiver<(Stream, String)>,
     /// Everything said so far.
     pub(crate) said: Vec<(Stream, String)>,
+    /// How far `wait_for` has read each stream.
+    read: [usize; 2],
 }
 
 /// Where a line was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
-    Out,
-    Err,
+    Out = 0,
+    Err = 1,
 }
 
 impl Background {
@@ -197,22 +199,24 @@ impl Background {
         };
         read(Box::new(child.stdout.take().unwrap()), Stream::Out);
         read(Box::new(child.stderr.take().unwrap()), Stream::Err);
-        Self { child, lines, said: Vec::new() }
+        Self { child, lines, said: Vec::new(), read: [0; 2] }
     }
 
-    /// Waits for a line that has this in it, and returns it.
+    /// Waits for a line that has this in it, after those it found before on the same stream, and returns it.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, stream: Stream, what: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
+        let mut at = self.read[stream as usize];
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.said.push(line.clone());
-                    if line.0 == stream && line.1.contains(what) {
-                        return line.1;
-                    }
+            for (i, (on, line)) in self.said.iter().enumerate().skip(at) {
+                if *on == stream && line.contains(what) {
+                    self.read[stream as usize] = i + 1;
+                    return line.clone();
                 }
+            }
+            at = self.said.len();
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.said.push(line),
                 Err(e) => panic!("{e} while waiting for {what:?} on {stream:?}; so far: {:#?}", self.said),
             }
         }

@@ -3,6 +3,7 @@
 mod book;
 mod demo;
 mod devices;
+mod doctor;
 mod harness;
 mod simulate;
 mod usage;

@@ -39,6 +39,8 @@ fn prints_what_is_bound_and_writes_the_file_for_others() {
     assert_eq!(file[2]["parent"], file[1]["id"]);
     assert!(file[3].get("ip").is_none(), "sleepers have no address");
     let keys: Vec<&str> = file.as_array().unwrap().iter().filter_map(|e| e["key"].as_str()).collect();
+    let mut s = s;
+    s.devices.wait_for(Stream::Out, "Sleeper");
     let mut lines = Vec::new();
     for (stream, line) in &s.devices.said {
         assert!(keys.iter().all(|k| !line.contains(k)), "a key shows: {line}");
