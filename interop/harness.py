@@ -250,11 +250,15 @@ class Home:
     """Virtual devices in one `landfall simulate`, and what other programs need to know of them."""
 
     def __init__(self, folder, devices, inside=None):
+        """`devices`: agent configurations with a `kind`; or a number, for as many devices of all kinds."""
         need(LANDFALL.exists(), "NEED cargo build -p landfall")
         self.devices = devices
         home, written = folder / "home.toml", folder / "devices.json"
-        home.write_text("".join(map(toml_device, devices)))
-        argv = [LANDFALL, "--data-dir", folder / "data", "simulate", "--home", home, "--write-devices", written]
+        which = ["--devices", devices]
+        if not isinstance(devices, int):
+            home.write_text("".join(map(toml_device, devices)))
+            which = ["--home", home]
+        argv = [LANDFALL, "--data-dir", folder / "data", "simulate", *which, "--write-devices", written]
         self.program = Program(inside(argv) if inside else argv, env={**os.environ, "NO_COLOR": "1"})
         # The file appears by rename once all listeners are up.
         end = time.monotonic() + 20

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from conftest import invent_device
-from harness import CLIENTS, DEADLINE, Agent, HERE, Home, client_argv
+from harness import CLIENTS, DEADLINE, HERE, TCP_PORT, Agent, Home, client_argv
 
 VERSIONS = ("3.1", "3.2", "3.3", "3.4", "3.5")
 KINDS = {"3.1": "plug-old", "3.2": "switch22", "3.3": "plug", "3.4": "plug", "3.5": "plug"}
@@ -195,3 +195,27 @@ def test_monitor_follows_all_versions_at_once(home, started):
         assert home.landfall.get(device["name"], "1") == {"1": True}
     # Its heartbeats, one a second, have been answered: nobody was dropped.
     assert not [m for m in monitor.heard if m["event"] in ("closed", "error")]
+
+
+@pytest.mark.slow
+def test_monitor_follows_hundreds_of_devices(tmp_path, started):
+    home = Home(tmp_path, 300)
+    started.append(home.program)
+    reachable = [entry for entry in home.written if entry.get("ip")]
+    assert len(reachable) >= 200
+    argv = [client_argv("tinytuya")[0], HERE / "agents" / "tinytuya_monitor.py"]
+    configs = [
+        {"id": e["id"], "address": e["ip"], "key": e["key"], "port": e.get("port", TCP_PORT), "version": str(e["version"])}
+        for e in reachable
+    ]
+    monitor = Agent(argv, configs)
+    started.append(monitor)
+    monitor.event("connected", after=0, seconds=40)
+    plugs = [e for e in reachable if "1" in e.get("mapping", {}) and e["mapping"]["1"]["type"] == "Boolean"]
+    for entry in plugs[:: len(plugs) // 10]:
+        on = home.landfall.get(entry["name"], "1")["1"]
+        mark = len(monitor.heard)
+        assert home.landfall.set(entry["name"], f"1={'false' if on else 'true'}") == "confirmed"
+        monitor.wait(
+            lambda m: m.get("id") == entry["id"] and (m.get("dps") or {}).get("1") is (not on), "a push", after=mark
+        )
