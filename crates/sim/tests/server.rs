@@ -272,3 +272,32 @@ async fn unknown_names_are_told() {
     let points = simulation.points("Plug").await.unwrap();
     assert_eq!(points.value(DpId(1)), Some(&DpValue::Bool(true)));
 }
+
+/// The usual arrangement on Linux: an own address each, the port that every program expects.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn devices_have_their_own_addresses_and_move_to_others() {
+    use landfall_sim::server::Addresses;
+    // A network of this process alone, so that homes of other tests are not in the way.
+    let [_, _, a, b] = std::process::id().to_be_bytes();
+    let text = format!(
+        "network = \"127.{}.{}.254\"\n{}{}",
+        100 + a % 100,
+        b,
+        "[[device]]\nname = \"One\"\nkind = \"plug\"\nversion = \"3.4\"\n",
+        "[[device]]\nname = \"Two\"\nkind = \"plug\"\nversion = \"3.3\"\n",
+    );
+    let options = Options { addresses: Addresses::Loopback, ..Options::quiet() };
+    let simulation = Simulation::start(Home::parse(&text, "t").unwrap(), options).await.unwrap();
+    let mut at: Vec<_> = simulation.devices().iter().map(|d| d.address.unwrap()).collect();
+    simulation.fault("One", Fault::Move).await.unwrap();
+    at.push(info(&simulation, "One").address.unwrap());
+    assert!(at.iter().all(|at| at.port() == landfall_proto::lan::TCP_PORT), "{at:?}");
+    assert_eq!(at.iter().map(|at| at.ip()).collect::<std::collections::HashSet<_>>().len(), 3, "{at:?}");
+    for device in simulation.devices() {
+        Client::connect(&device).await.query(None).await.unwrap();
+    }
+    let json = simulation.devices_json();
+    assert!(json[0]["ip"] == at[2].ip().to_string() && json[0].get("port").is_none());
+    simulation.shutdown().await;
+}

@@ -27,9 +27,11 @@ struct Seen {
 }
 
 pub(super) fn parse(text: &str, file: &Path) -> Result<Home, HomeError> {
-    let table: toml::Table = text
-        .parse()
-        .map_err(|source| HomeError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+        let before = text.get(..e.span().map_or(0, |span| span.start)).unwrap_or("");
+        let line = before.matches('\n').count() + 1;
+        HomeError::Syntax { file: file.to_owned(), line, message: e.message().replace('\n', ", ") }
+    })?;
     let mut top = Reader::new(file, "home".to_owned(), table);
     let seed = top.number("seed", 0..=u64::MAX >> 1)?.unwrap_or(1);
     let mut home = Home::empty(&top.text("name")?.unwrap_or_else(|| "home".to_owned()), seed);
@@ -381,7 +383,8 @@ mod tests {
             assert!(said.starts_with("my.toml: ") && said.contains(want), "{said}\nwanted {want}");
         }
         assert!(!refusal(&device("key = \"secret\"")).contains("secret"));
-        assert!(refusal("= broken").contains("my.toml: "));
+        let said = refusal("name = \"A\"\n[[device]]\nkey = \"0123456789abcde");
+        assert!(said.starts_with("my.toml: line 3: ") && !said.contains("0123"), "{said}");
     }
 
     #[test]

@@ -59,14 +59,15 @@ pub enum HomeError {
         #[source]
         source: std::io::Error,
     },
-    /// It is no TOML.
-    #[error("{}: {source}", .file.display())]
+    /// It is no TOML. The line itself is not shown: it may hold a key.
+    #[error("{}: line {line}: {message}", .file.display())]
     Syntax {
         /// The file.
         file: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
     },
     /// A field is wrong, missing or unknown.
     #[error("{}: {entry}: {field}: {problem}", .file.display())]
