@@ -313,3 +313,53 @@ fn a_heartbeat_keeps_its_distance_from_a_push() {
         assert!(beat.0 <= pushed + Duration::from_millis(200), "{version}: {:?}", beat.0 - pushed);
     }
 }
+
+/// Replies of 3.4 and 3.5 carry the device's own numbers: the cid alone tells whose they are.
+#[test]
+fn replies_for_several_sub_devices_may_come_in_any_order() {
+    for version in [Version::V3_3, Version::V3_4, Version::V3_5] {
+        for network in [Network::GOOD, Network::bad(4)] {
+            let mut model = Model { answers_backwards: true, ..Model::default() };
+            let cids = ["a4c1", "b4c2"].map(|t| Cid::new(t).unwrap());
+            for (n, cid) in (1..).zip(&cids) {
+                model.children.push((cid.clone(), one(1, DpValue::Value(n))));
+            }
+            let mut device = device_config(version);
+            device.reply_sequence = version.dialect().reply_sequence;
+            let mut wire = Wire::with(config(version), device, model, network);
+            let asked = cids.clone().map(|cid| wire.request(Request::Query { cid: Some(cid) }));
+            wire.run_s(3);
+            for (n, (id, cid)) in (1..).zip(asked.into_iter().zip(cids)) {
+                let Some(Ok(Answer::Report(report))) = wire.result(id) else {
+                    panic!("{version}: {:?}", wire.result(id))
+                };
+                assert_eq!((&report.cid, &report.dps), (&Some(cid), &one(1, DpValue::Value(n))), "{version}");
+            }
+        }
+    }
+}
+
+/// A set was completed by the report of its effect. Its acknowledgement, which comes later, must not pass for that of
+/// the next set.
+#[test]
+fn a_late_acknowledgement_confirms_nothing_else() {
+    for version in Version::ALL {
+        for replies in [ReplySequence::Echo, ReplySequence::Counter] {
+            let mut device = device_config(version);
+            device.reply_sequence = replies;
+            let model = Model { keeps_ack: true, ..Model::default() };
+            let mut wire = Wire::with(config(version), device, model, Network::GOOD);
+            let first = wire.set(1, DpValue::Bool(false));
+            let second = wire.set(9, DpValue::Value(5));
+            wire.run(Duration::from_millis(200));
+            let what = format!("{version} {replies:?}");
+            assert!(matches!(wire.result(first), Some(Ok(Answer::Report(_)))), "{what}");
+            assert_eq!(wire.result(second), None, "{what}");
+            wire.release();
+            wire.run_s(3);
+            assert_eq!(wire.result(second), None, "{what}: the late acknowledgement was the first one's");
+            wire.run_s(3);
+            assert!(matches!(wire.result(second), Some(Err(RequestError::Timeout { .. }))), "{what}");
+        }
+    }
+}

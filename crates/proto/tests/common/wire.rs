@@ -9,7 +9,9 @@ use landfall_proto::dp::{DpId, DpValue, Dps};
 use landfall_proto::id::{Cid, DeviceId, LocalKey};
 use landfall_proto::lan::Version;
 use landfall_proto::lan::body::{SUBDEVICES_QUERY, SubdevicesOnline, subdevices_report};
-use landfall_proto::lan::device::{DeviceConfig, DeviceError, DeviceEvent, DeviceOutput, DeviceSession};
+use landfall_proto::lan::device::{
+    DeviceConfig, DeviceError, DeviceEvent, DeviceOutput, DeviceSession, Ticket,
+};
 use landfall_proto::lan::session::{
     Answer, CloseReason, Config, Event, Origin, Output, Request, RequestError, RequestId, Session, Timing,
 };
@@ -55,6 +57,10 @@ pub struct Model {
     pub refuses: Option<DeviceError>,
     /// Answer nothing at all.
     pub dead: bool,
+    /// Answer queries in pairs, the second one first.
+    pub answers_backwards: bool,
+    /// Push the effect of a set, keep its acknowledgement back ([`Wire::release`]) and answer nothing from then on.
+    pub keeps_ack: bool,
     /// Every write that was applied, in order.
     pub journal: Vec<(Option<Cid>, Dps)>,
 }
@@ -78,6 +84,8 @@ impl Default for Model {
             query_by_status: false,
             refuses: None,
             dead: false,
+            answers_backwards: false,
+            keeps_ack: false,
             journal: Vec::new(),
         }
     }
@@ -114,6 +122,7 @@ pub struct Wire {
     pub from_client: Vec<(Duration, Vec<u8>)>,
     pub from_device: Vec<(Duration, Vec<u8>)>,
     steps: usize,
+    kept: Vec<(Ticket, Option<Cid>)>,
     /// Everything that is sent vanishes: the other end is gone without a word.
     pub hole: bool,
     /// Flip a bit of the n-th segment from now on.
@@ -174,6 +183,7 @@ impl Wire {
             from_client: Vec::new(),
             from_device: Vec::new(),
             steps: 0,
+            kept: Vec::new(),
             hole: false,
             damage: None,
         }
@@ -196,6 +206,14 @@ impl Wire {
     /// The device speaks by itself.
     pub fn push(&mut self, cid: Option<&Cid>, dps: &Dps) {
         self.device.push(cid, dps, now(self.now));
+        self.pump();
+    }
+
+    /// The acknowledgements that were kept back go out.
+    pub fn release(&mut self) {
+        for (ticket, _) in self.kept.drain(..) {
+            self.device.ack(ticket);
+        }
         self.pump();
     }
 
@@ -353,6 +371,21 @@ impl Wire {
             DeviceEvent::Closed(_) => {
                 let at = self.arrival(false);
                 self.to_client.push_back((at, None));
+            }
+            DeviceEvent::Query { ticket, cid } if self.model.answers_backwards => {
+                self.kept.push((ticket, cid));
+                if self.kept.len() == 2 {
+                    while let Some((ticket, cid)) = self.kept.pop() {
+                        if let Some(points) = self.model.part(cid.as_ref()) {
+                            self.device.reply_points(ticket, cid.as_ref(), points);
+                        }
+                    }
+                }
+            }
+            DeviceEvent::Set { ticket, cid, dps } if self.model.keeps_ack => {
+                self.device.push(cid.as_ref(), &dps, at);
+                self.kept.push((ticket, cid));
+                self.model.dead = true;
             }
             DeviceEvent::Query { ticket, cid } => match self.model.part(cid.as_ref()).cloned() {
                 None => self.device.reply_error(ticket, DeviceError::DevIdNotFound),

@@ -475,12 +475,17 @@ impl Inner {
 
     /// Whether this empty reply belongs to a set that was completed by the report of its effect.
     fn is_late_ack(&mut self, config: &Config, m: &Incoming<'_>) -> bool {
-        // Up to 3.3 replies echo the sequence, which settles it.
+        // Up to 3.3 replies echo the sequence, which settles it: unless it is that of no request at all, which means
+        // that this device counts by itself.
         let echoes = !config.version.dialect().negotiates && m.sequence != 0;
+        if echoes && self.flights.iter().any(|f| f.command == m.command && f.sequence == m.sequence) {
+            return false;
+        }
         let now = self.last_heard;
-        let belongs =
-            |l: &LateAck| l.until > now && l.command == m.command && (!echoes || l.sequence == m.sequence);
-        let Some(at) = self.late_acks.iter().position(belongs) else { return false };
+        let belongs = |l: &LateAck| l.until > now && l.command == m.command;
+        let exact = || self.late_acks.iter().position(|l| belongs(l) && l.sequence == m.sequence);
+        let first = || self.late_acks.iter().position(belongs);
+        let Some(at) = (if echoes { exact().or_else(first) } else { first() }) else { return false };
         self.late_acks.remove(at);
         if self.late_acks.is_empty() {
             self.late_acks = Vec::new();
