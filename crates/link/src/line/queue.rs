@@ -282,9 +282,15 @@ impl Line {
                 && caller.deadline <= now
             {
                 self.asks[at].caller = None;
-                let command = self.wire_command(&self.asks[at].ask);
-                let error = CommandError::Timeout { command, after: caller.timeout };
-                self.done(caller.id, Completion::Ask(Err(error)));
+                let ask = &self.asks[at].ask;
+                let result = match ask {
+                    // Devices need not answer these; silence is an answer.
+                    Ask::Refresh { .. } | Ask::Subdevices => Ok(Answer::Silent),
+                    Ask::Query { .. } | Ask::Raw { .. } => {
+                        Err(CommandError::Timeout { command: self.wire_command(ask), after: caller.timeout })
+                    }
+                };
+                self.done(caller.id, Completion::Ask(result));
             }
         }
     }

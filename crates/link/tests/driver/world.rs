@@ -458,9 +458,9 @@ impl From<bool> for V {
         Self(DpValue::Bool(b))
     }
 }
-impl From<i64> for V {
-    fn from(n: i64) -> Self {
-        Self(DpValue::Value(n))
+impl From<i32> for V {
+    fn from(n: i32) -> Self {
+        Self(DpValue::Value(n.into()))
     }
 }
 impl From<&str> for V {
