@@ -156,6 +156,7 @@ impl Line {
         self.order += 1;
         self.set_request = Some(request);
         job.stage = Stage::Sent(request);
+        job.request = Some(request);
         let mut at = 0;
         while at < self.running.len() {
             job.doubt_what_others_write(&self.running[at]);

@@ -5,7 +5,7 @@ use landfall_proto::{Entropy, Now};
 
 use super::command::{Ask, Event, Output};
 use super::queue::AskJob;
-use super::set::{PART_GAP, READ_BACK, Stage};
+use super::set::{PART_GAP, READ_BACK, SetJob, Stage};
 use super::{Line, Phase};
 use crate::outcome::{CommandError, Outcome, Refusal, Unconfirmed};
 
@@ -36,6 +36,14 @@ impl Line {
                 } else if let Some(at) = self.asks.iter().position(|a| a.request == Some(id)) {
                     let job = self.asks.remove(at);
                     self.ask_done(job, result, now);
+                }
+            }
+            Heard::LateAck(id) => {
+                let doubtful = matches!(&self.phase, Phase::Open(open) if open.late_acks);
+                let of_this = |j: &&mut Box<SetJob>| j.request == Some(id) && j.stage == Stage::Confirming;
+                if let Some(job) = self.running.iter_mut().find(of_this).filter(|_| !doubtful) {
+                    job.acked = true;
+                    self.settle();
                 }
             }
             Heard::Unasked { command, body } => {
@@ -191,6 +199,8 @@ impl Line {
     pub(super) fn abandon_requests(&mut self) {
         for set in &mut self.running {
             set.connection_lost();
+            // Ids begin anew with each session.
+            set.request = None;
         }
         if let Some(id) = self.set_request.take()
             && let Some(at) = self.running.iter().position(|j| j.stage == Stage::Sent(id))

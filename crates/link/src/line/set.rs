@@ -66,6 +66,8 @@ pub(super) struct SetJob {
     /// A pending newer set took some of its points away.
     pub(super) superseded: bool,
     pub(super) stage: Stage,
+    /// The request that it last became.
+    pub(super) request: Option<RequestId>,
     /// How often something of it was handed to a connection.
     pub(super) sends: u16,
     /// How many of the points were sent (all at once, unless one point per message).
@@ -91,6 +93,7 @@ impl SetJob {
             confirm,
             superseded: false,
             stage: Stage::Pending,
+            request: None,
             sends: 0,
             parts_sent: 0,
             acked: false,

@@ -195,6 +195,8 @@ pub enum Event {
         /// Its body.
         body: Vec<u8>,
     },
+    /// The acknowledgement of a request that a report had completed already: some firmware pushes first.
+    LateAck(RequestId),
     /// An answer was not under our key (3.1 to 3.3). Three in a row end the session.
     KeySuspect,
     /// The stream was disturbed but goes on.

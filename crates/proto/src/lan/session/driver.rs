@@ -84,6 +84,7 @@ struct Finish {
 
 #[derive(Debug)]
 struct LateAck {
+    id: RequestId,
     command: Command,
     sequence: u32,
     until: Duration,
@@ -381,10 +382,11 @@ impl Inner {
         if let Some((at, _)) = found {
             let flight = &self.flights[at];
             if matches!(flight.awaits, Awaits::Ack(_) | Awaits::Refresh(_)) {
-                let (command, sequence) = (flight.command, flight.sequence);
+                let (id, command, sequence) = (flight.id, flight.command, flight.sequence);
                 self.late_acks.retain(|l| l.until > now.mono);
                 if self.late_acks.len() < MAX_LATE_ACKS {
                     self.late_acks.push(LateAck {
+                        id,
                         command,
                         sequence,
                         until: now.mono.saturating_add(LATE_ACK),
@@ -486,7 +488,8 @@ impl Inner {
         let exact = || self.late_acks.iter().position(|l| belongs(l) && l.sequence == m.sequence);
         let first = || self.late_acks.iter().position(belongs);
         let Some(at) = (if echoes { exact().or_else(first) } else { first() }) else { return false };
-        self.late_acks.remove(at);
+        let late = self.late_acks.remove(at);
+        self.events.push_back(Event::LateAck(late.id));
         if self.late_acks.is_empty() {
             self.late_acks = Vec::new();
         }
