@@ -175,14 +175,19 @@ pub async fn gather(
     on_progress: &mut (dyn FnMut(&Progress) + Send),
 ) -> Evidence {
     let time = options.scan.duration.unwrap_or(LISTEN);
-    on_progress(&Progress::Listening(time));
-    let listened = listen(patient, ScanOptions { duration: Some(time), ..options.scan }).await;
-    let heard_at = listened.heard.as_ref().and_then(|f| f.address);
+    let ports = options.scan.ports;
+    let listened = if [ports.clear, ports.encrypted, ports.answer].iter().any(Option::is_some) {
+        on_progress(&Progress::Listening(time));
+        Some(listen(patient, ScanOptions { duration: Some(time), ..options.scan }).await)
+    } else {
+        None
+    };
+    let heard_at = listened.as_ref().and_then(|l| l.heard.as_ref()).and_then(|f| f.address);
     let mut evidence = Evidence {
         patient: patient.clone(),
         // Its own word is newer than the book's.
         address: heard_at.or(patient.address),
-        listened: Some(listened),
+        listened,
         steps: Vec::new(),
     };
     let Some(address) = evidence.address else { return evidence };
