@@ -119,6 +119,9 @@ pub(crate) struct Watch {
 pub(crate) struct Doctor {
     /// Name or id
     pub(crate) device: String,
+    /// Go to the address in the book at once; don't listen for the device, and don't ask the network for it
+    #[arg(long)]
+    pub(crate) no_listen: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

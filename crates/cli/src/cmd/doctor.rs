@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use landfall_link::diagnose::{DiagnoseOptions, Patient, Verdict, diagnose};
-use landfall_link::scan::{Interface, ScanOptions};
+use landfall_link::scan::{Interface, Ports, ScanOptions};
 use serde_json::json;
 
 use crate::args;
@@ -29,7 +29,9 @@ pub(crate) async fn run(context: &Context, a: &args::Doctor) -> Outcome {
         device22: subject.line.device22,
     };
     let mut options = DiagnoseOptions::default();
-    if !subject.may_move() {
+    if a.no_listen {
+        options.scan.ports = Ports { clear: None, encrypted: None, answer: None, ..Ports::default() };
+    } else if !subject.may_move() {
         options.scan = loopback_scan();
     }
     let progress = Progress::start(context, &format!("examining {}", subject.name()));

@@ -13,14 +13,14 @@ address = "127.0.0.1:0"
 "#;
 
 fn examined(s: &Simulated) -> (i32, Value) {
-    let run = s.run_with_file(&["doctor", "Kettle", "--json"]);
+    let run = s.run_with_file(&["doctor", "Kettle", "--no-listen", "--json"]);
     (run.code, run.json())
 }
 
 #[test]
 fn healthy_is_exit_code_0() {
     let s = Simulated::start(HOME);
-    let run = s.run_with_file(&["doctor", "kettle"]).ok();
+    let run = s.run_with_file(&["doctor", "kettle", "--no-listen"]).ok();
     assert!(run.stdout.starts_with("Kettle: healthy\n"), "{run:#?}");
     assert!(run.stdout.contains("\nevidence\n  - "), "{run:#?}");
     let (code, told) = examined(&s);
