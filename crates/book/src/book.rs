@@ -344,7 +344,7 @@ mod tests {
         };
         assert_eq!(near("kichen plug"), ["Kitchen plug"]);
         assert_eq!(near("lamp"), ["Hall / lamp"]);
-        assert_eq!(near("zzzz"), [String::new(); 0]);
+        assert!(near("zzzz").is_empty());
     }
 
     #[test]

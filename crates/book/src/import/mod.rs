@@ -79,12 +79,12 @@ pub enum ImportError {
         /// The file.
         path: PathBuf,
         /// Which entry.
-        place: Place,
+        place: Box<Place>,
         /// Which field; empty when it is the entry itself.
         field: &'static str,
         /// What is wrong.
         #[source]
-        fault: Fault,
+        fault: Box<Fault>,
     },
 }
 
@@ -205,9 +205,9 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Entry>, ImportError> {
     for (i, value) in list.into_iter().enumerate() {
         entry::read(value, i + 1, &mut entries).map_err(|(place, field, fault)| ImportError::Entry {
             path: path.to_owned(),
-            place: *place,
+            place,
             field,
-            fault,
+            fault: Box::new(fault),
         })?;
     }
     check_ids(&entries, path)?;
@@ -222,9 +222,9 @@ fn check_ids(entries: &[Entry], path: &Path) -> Result<(), ImportError> {
         if let Some(first) = seen.insert(&e.device.id, e.place.number) {
             return Err(ImportError::Entry {
                 path: path.to_owned(),
-                place: e.place.clone(),
+                place: Box::new(e.place.clone()),
                 field: "id",
-                fault: Fault::Twice(first),
+                fault: Box::new(Fault::Twice(first)),
             });
         }
     }

@@ -156,7 +156,7 @@ pub(crate) fn range(kind: &DpKind) -> String {
     match kind {
         DpKind::Bool => "on, off".to_owned(),
         DpKind::Value { min, max, step, scale, unit } => {
-            let bound = |n: i64| (n != i64::MIN && n != i64::MAX).then(|| n.to_string()).unwrap_or_default();
+            let bound = |n: i64| if n == i64::MIN || n == i64::MAX { String::new() } else { n.to_string() };
             let mut out = format!("{}..{}", bound(*min), bound(*max));
             if *step > 1 {
                 out.push_str(&format!(" step {step}"));

@@ -1,5 +1,8 @@
 //! The built command, run as people run it: stdout, stderr and exit code are what is tested.
 
+// Helpers of tests fail as tests do: by panicking.
+#![allow(clippy::unwrap_used)]
+
 mod book;
 mod demo;
 mod devices;

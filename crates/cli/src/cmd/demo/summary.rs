@@ -156,7 +156,7 @@ mod tests {
         let schema = Product::of(kind).schema();
         let mut dps: Dps = serde_json::from_str(json).unwrap();
         schema.refine(&mut dps);
-        state(&schema, &dps)
+        state(schema, &dps)
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
     fn power_adds_up() {
         let schema = Product::of(Kind::Plug).schema();
         let dps: Dps = serde_json::from_str(r#"{"19":1234}"#).unwrap();
-        assert_eq!(power(&schema, &dps).as_deref(), Some("123.4 W"));
-        assert_eq!(deciwatts(&schema, &dps), Some(1234));
+        assert_eq!(power(schema, &dps).as_deref(), Some("123.4 W"));
+        assert_eq!(deciwatts(schema, &dps), Some(1234));
     }
 }
