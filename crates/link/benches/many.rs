@@ -6,6 +6,9 @@
 //!
 //! `cargo bench -p landfall-link --bench many -- [COUNT]`; needs 20,000 file descriptors (`ulimit -n 20000`).
 
+// A bench prints its figures.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::cell::RefCell;
 use std::error::Error;
 use std::fs;

@@ -4,6 +4,9 @@
 //! `taskset -c 0 cargo bench -p landfall-link --bench round_trip` puts everything on one core, which is the steadiest.
 //! The device opens and checks the frame, and answers with acknowledgement and report in one write.
 
+// A bench prints its figures.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -289,7 +289,7 @@ impl Future for Driver {
             inner.waker = Some(cx.waker().clone());
         }
         if let Some(sleep) = &mut this.sleep
-            && inner.armed != Duration::MAX
+            && now.mono >= inner.armed
             && sleep.as_mut().poll(cx).is_ready()
         {
             inner.armed = Duration::MAX;
