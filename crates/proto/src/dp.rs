@@ -350,7 +350,9 @@ impl<'de> Deserialize<'de> for Key {
                 f.write_str("the number of a data point, as text")
             }
             fn visit_str<E>(self, s: &str) -> Result<Key, E> {
-                Ok(Key(s.parse().ok()))
+                // `parse` alone would take "+1" for point 1.
+                let digits = s.bytes().all(|b| b.is_ascii_digit());
+                Ok(Key(if digits { s.parse().ok() } else { None }))
             }
         }
         d.deserialize_str(V)
@@ -364,7 +366,7 @@ mod tests {
     #[test]
     fn values_come_typed() {
         let dps: Dps = serde_json::from_str(
-            r#"{"1":true,"18":120,"21":"white","38":null,"50":1.5,"51":23.0,"52":[1, 2],"x":3,"53":-7}"#,
+            r#"{"1":true,"18":120,"21":"white","38":null,"50":1.5,"51":23.0,"52":[1, 2],"x":3,"+54":4,"53":-7}"#,
         )
         .unwrap();
         assert_eq!(dps.value(DpId(1)), Some(&DpValue::Bool(true)));

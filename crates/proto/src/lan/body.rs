@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                 Name::Data if !self.inner => map.next_value_seed(Inner(body))?,
                 Name::Cid => match map.next_value::<Loose>()? {
                     Loose::Text(t) => body.cid = Cid::new(&*t).ok(),
-                    Loose::List(l) => body.cids = l.iter().filter_map(|t| Cid::new(t).ok()).collect(),
+                    list @ Loose::List(_) => body.cids = list.cids(),
                     _ => {}
                 },
                 Name::DevId => {
@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                         body.dev_id = DeviceId::new(&*t).ok();
                     }
                 }
-                Name::DpId => body.points = map.next_value::<Points>()?.0,
+                Name::DpId => body.points = map.next_value::<Loose>()?.points(),
                 Name::T => match map.next_value::<Loose>()? {
                     Loose::Number(n) => body.t = Some(n),
                     Loose::Text(t) => body.t = t.parse().ok(),
@@ -244,14 +244,42 @@ impl<'de> Deserialize<'de> for Name {
 enum Loose<'a> {
     Number(u64),
     Text(Cow<'a, str>),
-    List(Vec<String>),
+    List(Vec<Item>),
     Other,
+}
+
+/// An entry of a list that is of use to somebody.
+enum Item {
+    Number(u64),
+    Text(String),
+}
+
+impl Item {
+    fn cid(&self) -> Option<Cid> {
+        match self {
+            Self::Text(t) => Cid::new(t).ok(),
+            Self::Number(_) => None,
+        }
+    }
+    fn point(&self) -> Option<DpId> {
+        match self {
+            Self::Number(n) => u16::try_from(*n).ok().map(DpId),
+            Self::Text(_) => None,
+        }
+    }
 }
 
 impl Loose<'_> {
     fn cids(self) -> Vec<Cid> {
         match self {
-            Loose::List(l) => l.iter().filter_map(|t| Cid::new(t).ok()).collect(),
+            Loose::List(l) => l.iter().filter_map(Item::cid).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn points(self) -> Vec<DpId> {
+        match self {
+            Loose::List(l) => l.iter().filter_map(Item::point).collect(),
             _ => Vec::new(),
         }
     }
@@ -292,7 +320,9 @@ impl<'de> Deserialize<'de> for Loose<'de> {
                 let mut list = Vec::new();
                 while let Some(item) = seq.next_element::<Loose<'de>>()? {
                     match item {
-                        Loose::Text(t) if list.len() < MAX_LIST => list.push(t.into_owned()),
+                        _ if list.len() >= MAX_LIST => {}
+                        Loose::Text(t) => list.push(Item::Text(t.into_owned())),
+                        Loose::Number(n) => list.push(Item::Number(n)),
                         _ => {}
                     }
                 }
@@ -304,34 +334,6 @@ impl<'de> Deserialize<'de> for Loose<'de> {
             }
         }
         d.deserialize_any(V)
-    }
-}
-
-/// A list of point numbers.
-struct Points(Vec<DpId>);
-
-impl<'de> Deserialize<'de> for Points {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Points;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of point numbers")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Points, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = seq.next_element::<Loose<'de>>()? {
-                    match item {
-                        Loose::Number(n) if list.len() < MAX_LIST => {
-                            list.extend(u16::try_from(n).ok().map(DpId));
-                        }
-                        _ => {}
-                    }
-                }
-                Ok(Points(list))
-            }
-        }
-        d.deserialize_seq(V)
     }
 }
 
@@ -484,6 +486,10 @@ pub fn status(
     match version.dialect().shape {
         BodyShape::Flat if version == Version::V3_1 => {
             let w = w.raw("{\"devId\":\"").raw(from.device.as_str()).raw("\",\"dps\":").dps(dps);
+            let w = match from.cid {
+                Some(cid) => w.raw(",\"cid\":\"").raw(cid.as_str()).raw("\""),
+                None => w,
+            };
             w.raw(",\"t\":").number(unix).raw(",\"s\":").number(u64::from(push_counter)).raw(kind).raw("}")
         }
         BodyShape::Flat => {
@@ -560,8 +566,8 @@ mod tests {
     #[test]
     fn odd_bodies_are_survived_or_named() {
         let ok = |text: &str| Body::parse(text.as_bytes()).unwrap();
-        assert_eq!(ok(r#"{"data":"text","t":"x","cid":5,"devId":[],"dpId":["18"]}"#), Body::default());
-        assert_eq!(ok(r#"{"data":[1,{"dps":{}}],"dps":null}"#).dps, None);
+        assert_eq!(ok(r#"{"data":"text","t":"x","cid":5,"devId":[],"dpId":["18"],"x":1}"#), Body::default());
+        assert_eq!(ok(r#"{"data":[1,{"dps":{}}],"dps":null,"dpId":7}"#), Body::default());
         assert_eq!(ok("{\"dps\":{\"1\":true}}\0\0").dps.map(|d| d.len()), Some(1));
         for bad in ["", "[]", "{", "{\"dps\":5}", "parse data error", "\u{0}"] {
             assert!(Body::parse(bad.as_bytes()).is_err(), "{bad:?}");

@@ -201,7 +201,7 @@ pub enum Event {
     KeySuspect,
     /// The stream was disturbed but goes on.
     Disturbed(FramingError),
-    /// The session is over: close the socket. Nothing follows.
+    /// The session is over: close the socket. Nothing follows but the ends of requests that come after it.
     Closed(CloseReason),
 }
 
@@ -255,7 +255,7 @@ pub enum Output {
     Transmit(Vec<u8>),
     /// News.
     Event(Event),
-    /// Nothing now; call [`Session::handle_timeout`] at this time (on [`Now::mono`]) at the latest, or when bytes come.
+    /// Nothing now; call [`Session::handle_timeout`] at this time (on [`crate::Now::mono`]) at the latest, or when bytes come.
     /// `Duration::MAX` when there is no deadline.
     Wait(Duration),
 }
