@@ -149,6 +149,44 @@ fn errors_name_entry_and_field_but_no_key() {
 }
 
 #[test]
+fn a_file_cut_anywhere_is_refused() {
+    let text = home().to_string();
+    for end in 0..text.len() {
+        assert!(parse(&text.as_bytes()[..end], Path::new("x")).is_err(), "cut at {end}");
+    }
+    assert_eq!(parse(text.as_bytes(), Path::new("x")).unwrap().len(), 4);
+}
+
+#[test]
+fn any_field_may_hold_anything() {
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1.5e300),
+        json!("\u{0}"),
+        json!("x".repeat(5000)),
+        json!([[]]),
+        json!({"a": {}}),
+    ];
+    let first = home()[0].clone();
+    let fields: Vec<String> = first.as_object().unwrap().keys().cloned().collect();
+    let more = ["port", "parent", "node_id", "landfall", "subDevices", "last_ip", "dps"].map(String::from);
+    for field in fields.iter().chain(&more) {
+        for value in &odd {
+            let mut entry = first.clone();
+            entry[field] = value.clone();
+            let text = json!([entry]).to_string();
+            // Taken or refused; if refused, in a message of bounded length.
+            if let Err(e) = parse(text.as_bytes(), Path::new("x")) {
+                let told = format!("{e}: {}", std::error::Error::source(&e).unwrap());
+                assert!(told.contains("entry 1") && told.len() < 600, "{field}: {told}");
+            }
+        }
+    }
+}
+
+#[test]
 fn importing_twice_changes_nothing_and_updates_say_what_changed() {
     let mut book = Book::new();
     let entries = parsed(&home());
