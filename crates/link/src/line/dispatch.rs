@@ -65,6 +65,12 @@ impl Line {
                 None => break,
             }
         }
+        if let Phase::Open(Open { first_query: Some(at), .. }) = &self.phase
+            && now.mono >= *at
+        {
+            let ask = Ask::Query { cid: None };
+            self.start_ask(Box::new(AskJob { caller: None, ask, request: None, order: 0 }), now);
+        }
         if let Some(timer) = &mut self.refresh
             && now.mono >= timer.next
         {
@@ -79,6 +85,9 @@ impl Line {
     /// Times at which a ready line does something by itself.
     pub(super) fn next_dispatch(&self, now: Duration) -> Duration {
         let mut due = self.refresh.as_ref().map_or(Duration::MAX, |t| t.next);
+        if let Phase::Open(Open { first_query: Some(at), .. }) = &self.phase {
+            due = due.min(*at);
+        }
         // What waits for an answer is looked at again when that comes.
         let querying = self.is_querying() || (self.shares_command() && self.is_setting());
         for job in &self.running {
@@ -177,6 +186,9 @@ impl Line {
 
     pub(super) fn start_ask(&mut self, mut job: Box<AskJob>, now: Now) {
         let Phase::Open(open) = &mut self.phase else { return };
+        if matches!(job.ask, Ask::Query { cid: None }) {
+            open.first_query = None;
+        }
         let request = match &job.ask {
             Ask::Query { cid } => Request::Query { cid: cid.clone() },
             Ask::Refresh { cid, points } => Request::Refresh { cid: cid.clone(), points: points.clone() },

@@ -1,5 +1,7 @@
 //! What a session tells its line.
 
+use std::time::Duration;
+
 use landfall_proto::lan::session::{Answer, Event as Heard, RequestError, RequestId};
 use landfall_proto::{Entropy, Now};
 
@@ -8,6 +10,10 @@ use super::queue::AskJob;
 use super::set::{PART_GAP, READ_BACK, SetJob, Stage};
 use super::{Line, Phase};
 use crate::outcome::{CommandError, Outcome, Refusal, Unconfirmed};
+
+/// The first query of a session without negotiation waits this long: a house that comes back after a power cut first
+/// connects all its devices and then asks them.
+const SETTLE: Duration = Duration::from_millis(300);
 
 impl Line {
     pub(super) fn hear(&mut self, event: Heard, now: Now, entropy: &mut dyn Entropy) {
@@ -61,9 +67,12 @@ impl Line {
         }
         let state = self.state();
         self.out.push_back(Output::Event(Event::State(state)));
-        if self.query_on_connect {
-            let ask = Ask::Query { cid: None };
-            self.start_ask(Box::new(AskJob { caller: None, ask, request: None, order: 0 }), now);
+        if self.query_on_connect
+            && let Phase::Open(open) = &mut self.phase
+        {
+            // FINISH is confirmed by the first answer only, so there the query goes out at once (lan.md 4.2).
+            let negotiated = self.session_config.version.dialect().negotiates;
+            open.first_query = Some(if negotiated { now.mono } else { now.mono + SETTLE });
         }
         if let Some(timer) = &mut self.refresh {
             timer.next = now.mono + timer.what.every;

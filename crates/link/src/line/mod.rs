@@ -46,6 +46,8 @@ struct Open {
     since: Duration,
     ready: Option<Duration>,
     proven: bool,
+    /// When the first query goes out, if none was asked for until then.
+    first_query: Option<Duration>,
     /// When the session wants to be called again.
     wait: Duration,
     /// An acknowledgement did not come in time over this connection. The next one may be that late one: replies carry
@@ -250,8 +252,15 @@ impl Line {
         }
         self.connection = self.connection.wrapping_add(1);
         let session = Box::new(Session::new(Arc::clone(&self.session_config), now, entropy));
-        let open =
-            Open { session, since: now.mono, ready: None, proven: false, wait: now.mono, late_acks: false };
+        let open = Open {
+            session,
+            since: now.mono,
+            ready: None,
+            proven: false,
+            first_query: None,
+            wait: now.mono,
+            late_acks: false,
+        };
         if self.session_config.version.dialect().negotiates {
             self.enter(Phase::Open(open));
         } else {
