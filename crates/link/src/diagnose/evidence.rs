@@ -97,7 +97,7 @@ impl Evidence {
             match &listened.heard {
                 Some(finding) => lines.extend(heard_lines(finding, patient)),
                 None => lines.push(format!(
-                    "not heard in {:.0} s of listening and asking; {} other devices were",
+                    "not heard in {:.0} s of listening and asking; other devices heard: {}",
                     listened.time.as_secs_f64(),
                     listened.others
                 )),
