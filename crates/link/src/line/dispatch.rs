@@ -9,7 +9,7 @@ use landfall_proto::{Entropy, Now};
 
 use super::command::{Ask, Output};
 use super::queue::{AskJob, Job};
-use super::set::{SetJob, Stage};
+use super::set::{SetJob, Stage, UNANSWERED};
 use super::{Line, Open, Phase};
 use crate::outcome::{Outcome, Unconfirmed};
 
@@ -94,6 +94,7 @@ impl Line {
             match job.stage {
                 Stage::Gap(at) if self.set_request.is_none() => due = due.min(at),
                 Stage::Confirming if !querying && job.wants_read() => due = due.min(job.next_read),
+                Stage::Sent(_) if !querying && job.wants_look() => due = due.min(job.look_at),
                 _ => {}
             }
         }
@@ -147,8 +148,11 @@ impl Line {
         if self.is_querying() || (self.shares_command() && self.is_setting()) {
             return;
         }
-        let due = |j: &SetJob| j.wants_read() && now.mono >= j.next_read;
-        if let Some(job) = self.running.iter().find(|j| due(j)) {
+        let due = |j: &SetJob| {
+            (j.wants_read() && now.mono >= j.next_read) || (j.wants_look() && now.mono >= j.look_at)
+        };
+        if let Some(job) = self.running.iter_mut().find(|j| due(j)) {
+            job.look_at = Duration::MAX;
             let ask = Ask::Query { cid: job.cid.clone() };
             self.start_ask(Box::new(AskJob { caller: None, ask, request: None, order: 0 }), now);
         }
@@ -165,6 +169,7 @@ impl Line {
         self.order += 1;
         self.set_request = Some(request);
         job.stage = Stage::Sent(request);
+        job.look_at = now.mono + UNANSWERED;
         job.request = Some(request);
         let mut at = 0;
         while at < self.running.len() {

@@ -13,6 +13,8 @@ use crate::outcome::{Outcome, Refusal, Unconfirmed};
 
 /// From the acknowledgement to the first read-back (lan.md 5.3: 1 to 2 s).
 pub(super) const READ_BACK: Duration = Duration::from_millis(1500);
+/// A set that is neither acknowledged nor shown by then is read back: the acknowledgement may have been lost.
+pub(super) const UNANSWERED: Duration = Duration::from_secs(2);
 /// Between messages with one point each (lan.md 5.3).
 pub(super) const PART_GAP: Duration = Duration::from_secs(1);
 /// Read-backs of a set with a long deadline get rarer up to this.
@@ -77,6 +79,8 @@ pub(super) struct SetJob {
     /// The count of requests when it was acknowledged: only later queries read back.
     pub(super) acked_order: u64,
     pub(super) next_read: Duration,
+    /// When to look, once, whether something came of a set that nobody answers.
+    pub(super) look_at: Duration,
     read_gap: Duration,
     reads: u8,
     kept: Option<(DpId, DpValue)>,
@@ -99,6 +103,7 @@ impl SetJob {
             acked: false,
             acked_order: u64::MAX,
             next_read: Duration::MAX,
+            look_at: Duration::MAX,
             read_gap: READ_BACK,
             reads: 0,
             kept: None,
@@ -226,6 +231,15 @@ impl SetJob {
     pub(super) fn wants_read(&self) -> bool {
         self.stage == Stage::Confirming
             && self.proofs.iter().any(|p| !p.shown && !p.write_only && !p.overtaken && !p.repeated)
+    }
+
+    /// True while nothing answered the set and a look at the device can prove it all the same: a report of a change to
+    /// the value does (see [`Self::see`]).
+    pub(super) fn wants_look(&self) -> bool {
+        matches!(self.stage, Stage::Sent(_))
+            && self.look_at != Duration::MAX
+            && !self.once
+            && self.proofs.iter().any(|p| !p.shown && !p.write_only && !p.overtaken)
     }
 
     /// The outcome, once evidence suffices.

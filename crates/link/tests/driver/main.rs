@@ -7,4 +7,5 @@ mod checker;
 mod rules;
 mod scenario;
 mod sockets;
+mod unanswered;
 mod world;

@@ -22,20 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A scan in the background.
 struct Running {
-    events: mpsc::UnboundedReceiver<ScanEvent>,
+    events: mpsc::Receiver<ScanEvent>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Summary>,
 }
 
 impl Running {
     fn start(options: ScanOptions) -> Self {
-        let (to, events) = mpsc::unbounded_channel();
+        let (to, events) = mpsc::channel(1024);
         let (stop, stopped) = oneshot::channel();
         let stopped = async move {
             let _ = stopped.await;
         };
         let on_event = move |e: &ScanEvent| {
-            let _ = to.send(e.clone());
+            // Dropped events would be a fault of the test; a test that is over hears nothing more.
+            match to.try_send(e.clone()) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                Err(mpsc::error::TrySendError::Full(e)) => panic!("nobody took {e:?}"),
+            }
         };
         Self { events, stop, task: tokio::spawn(scan(options, stopped, on_event)) }
     }
