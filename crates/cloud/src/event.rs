@@ -1,0 +1,102 @@
+//! What happens in the cloud, for those who watch: the command's `--json` lines, the hub.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use landfall_proto::dp::Dps;
+use landfall_proto::id::{Cid, DeviceId};
+use serde::Serialize;
+
+use crate::backend::Generation;
+use crate::listen::Over;
+
+/// Something that happened. No secret is ever part of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// The device, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
+    /// The owner's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// A device logged in on MQTT.
+    Connect {
+        /// Over what.
+        over: Over,
+    },
+    /// Its MQTT connection ended.
+    Disconnect {
+        /// Why, in words.
+        why: String,
+    },
+    /// Keys were handed out.
+    Activation {
+        /// Generation of its firmware.
+        generation: Generation,
+        /// Over what.
+        over: Over,
+    },
+    /// New keys were used for the first time and replace the old ones.
+    KeysUsed,
+    /// The first password of an adopted device was pinned.
+    PasswordPinned,
+    /// Points were reported, in an envelope that verified.
+    Report {
+        /// The sub-device, of a gateway.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cid: Option<Cid>,
+        /// The points.
+        dps: Arc<Dps>,
+        /// Device time of single points, seconds since 1970, where it gave any.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        times: Vec<(landfall_proto::dp::DpId, u64)>,
+    },
+    /// A call of the gateway, over HTTP or MQTT.
+    Question {
+        /// The action.
+        action: String,
+        /// Its version.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+        /// Whether we know this action.
+        known: bool,
+    },
+    /// A question about firmware, counted by the firmware guard.
+    FirmwareQuestion {
+        /// Whether an image was offered.
+        offered: bool,
+    },
+    /// Progress of a firmware download, in percent.
+    Progress {
+        /// Percent.
+        percent: u8,
+    },
+    /// A device says that it was reset by hand, or unbinds.
+    Reset,
+    /// Something was refused.
+    Refusal {
+        /// Stable dotted code: `activation.no_window`, `mqtt.password`, `gateway.signature`...
+        code: &'static str,
+        /// In words, with the next step.
+        why: String,
+    },
+    /// Reports are missing: numbers of a device's messages that never came, or were lost when the server was killed.
+    Lost {
+        /// How many.
+        reports: u64,
+    },
+}

@@ -1,0 +1,125 @@
+//! What all servers of one cloud share.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use landfall_proto::id::DeviceId;
+use tokio::sync::broadcast;
+
+use crate::backend::{Backend, Registration};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::event::{Event, What};
+use crate::handshake::Handshakes;
+use crate::journal::Journal;
+use crate::mqtt::Devices;
+use crate::people::People;
+
+/// Events that a slow watcher may fall behind by before it loses some, and is told so.
+const EVENT_BACKLOG: usize = 4_096;
+
+/// The addresses that are really listened on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Bound {
+    /// HTTP.
+    pub http: Option<SocketAddr>,
+    /// HTTPS.
+    pub https: Option<SocketAddr>,
+    /// MQTT.
+    pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub mqtts: Option<SocketAddr>,
+    /// MQTT over TLS by PSK.
+    pub mqtt_psk: Option<SocketAddr>,
+    /// DNS.
+    pub dns: Option<SocketAddr>,
+}
+
+/// What all servers of one cloud share.
+pub struct Shared {
+    /// Settings.
+    pub config: Config,
+    /// Clocks.
+    pub clock: Clock,
+    /// Who keeps the devices.
+    pub backend: Arc<dyn Backend>,
+    /// How far each device has come.
+    pub handshakes: Handshakes,
+    /// Devices that are logged in.
+    pub devices: Devices,
+    /// The broker for people's clients.
+    pub people: People,
+    /// Reports on disk.
+    pub journal: Journal,
+    /// The certificate that devices shall trust, DER, for the name service's `caArr`.
+    pub ca_der: Vec<u8>,
+    /// Where we listen; set once all sockets are bound.
+    pub bound: OnceLock<Bound>,
+    events: broadcast::Sender<Event>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .field("bound", &self.bound)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Puts the parts together. Nothing runs yet.
+    pub fn new(
+        config: Config,
+        clock: Clock,
+        backend: Arc<dyn Backend>,
+        people: People,
+        journal: Journal,
+        ca_der: Vec<u8>,
+    ) -> Arc<Self> {
+        let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        Arc::new(Self {
+            handshakes: Handshakes::open(&config.data_dir),
+            devices: Devices::new(),
+            config,
+            clock,
+            backend,
+            people,
+            journal,
+            ca_der,
+            bound: OnceLock::new(),
+            events,
+        })
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Where we listen; nowhere before the sockets are bound.
+    pub fn bound(&self) -> Bound {
+        self.bound.get().copied().unwrap_or_default()
+    }
+
+    /// Tells those who watch.
+    pub fn tell(&self, device: Option<&Registration>, peer: Option<SocketAddr>, what: What) {
+        self.tell_of(device.map(|d| (&d.id, d.name.as_str())), peer, what);
+    }
+
+    /// The same with id and name apart.
+    pub fn tell_of(&self, device: Option<(&DeviceId, &str)>, peer: Option<SocketAddr>, what: What) {
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        let event = Event {
+            at_ms: self.clock.unix_ms(),
+            device: device.map(|(id, _)| id.clone()),
+            name: device.map(|(_, name)| name.to_owned()),
+            peer,
+            what,
+        };
+        // The last watcher may have left in between.
+        let _nobody = self.events.send(event);
+    }
+}
