@@ -60,9 +60,10 @@ pub enum What {
         #[serde(skip_serializing_if = "Option::is_none")]
         cid: Option<Cid>,
         /// The points.
+        #[serde(serialize_with = "points_map")]
         dps: Arc<Dps>,
         /// Device time of single points, seconds since 1970, where it gave any.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "times_map")]
         times: Vec<(landfall_proto::dp::DpId, u64)>,
     },
     /// A call of the gateway, over HTTP or MQTT.
@@ -99,4 +100,12 @@ pub enum What {
         /// How many.
         reports: u64,
     },
+}
+
+fn points_map<S: serde::Serializer>(dps: &Arc<Dps>, s: S) -> Result<S::Ok, S::Error> {
+    dps.serialize(s)
+}
+
+fn times_map<S: serde::Serializer>(times: &[(landfall_proto::dp::DpId, u64)], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_map(times.iter().map(|(dp, at)| (dp.0, at)))
 }

@@ -39,7 +39,7 @@ pub enum SendError {
 }
 
 /// How a command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// A report showed all values.
     Confirmed,
