@@ -117,7 +117,7 @@ impl Default for Limits {
 /// Settings of DNS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dns {
-    /// Clients that are answered. Empty: private, link-local and loopback addresses only.
+    /// Clients that are answered. Empty: private (RFC 1918), link-local, unique local IPv6 and loopback addresses.
     pub clients: Vec<IpNet>,
     /// Where other names are asked for; `None` refuses them.
     pub forward: Option<SocketAddr>,

@@ -106,6 +106,9 @@ fn points_map<S: serde::Serializer>(dps: &Arc<Dps>, s: S) -> Result<S::Ok, S::Er
     dps.serialize(s)
 }
 
-fn times_map<S: serde::Serializer>(times: &[(landfall_proto::dp::DpId, u64)], s: S) -> Result<S::Ok, S::Error> {
+fn times_map<S: serde::Serializer>(
+    times: &[(landfall_proto::dp::DpId, u64)],
+    s: S,
+) -> Result<S::Ok, S::Error> {
     s.collect_map(times.iter().map(|(dp, at)| (dp.0, at)))
 }

@@ -45,6 +45,8 @@ pub struct Shared {
     pub backend: Arc<dyn Backend>,
     /// How far each device has come.
     pub handshakes: Handshakes,
+    /// Which address asked our DNS for what.
+    pub asked: crate::dns::Seen,
     /// Devices that are logged in.
     pub devices: Devices,
     /// The broker for people's clients.
@@ -80,6 +82,7 @@ impl Shared {
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         Arc::new(Self {
             handshakes: Handshakes::open(&config.data_dir),
+            asked: crate::dns::Seen::new(),
             devices: Devices::new(),
             config,
             clock,
