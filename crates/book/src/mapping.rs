@@ -195,7 +195,7 @@ fn spec(entry: &Map<String, Value>) -> Result<DpSpec, PointFault> {
         Some(Value::Bool(b)) => *b,
         _ => ACTIONS.contains(&code),
     };
-    Ok(DpSpec { code: code.into(), kind, access, action })
+    Ok(DpSpec { action, ..DpSpec::new(code, kind, access) })
 }
 
 /// Where limits are looked up: in `values`, else beside `type`.

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn schema() -> Schema {
-        let spec = |code: &str, kind| DpSpec { code: code.into(), kind, access: Access::Rw, action: false };
+        let spec = |code: &str, kind| DpSpec::new(code, kind, Access::Rw);
         Schema(BTreeMap::from([
             (DpId(1), spec("switch_1", DpKind::Bool)),
             (

@@ -259,8 +259,8 @@ cloud_key!(
 );
 cloud_key!(
     /// The key that a device left the factory with (`authKey`): it signs and enciphers what goes before the activation.
-    /// Printed as `AuthKey(..)`, wiped when dropped.
-    AuthKey, "an auth key", 32..=32, "32"
+    /// 32 characters; tuya-cloudcutter writes 16 into devices that it cuts. Printed as `AuthKey(..)`, wiped when dropped.
+    AuthKey, "an auth key", 16..=32, "16 to 32"
 );
 cloud_key!(
     /// The key of TLS-PSK type 2 (`pskKey`): 37 characters, on some hardware others. The words `NA` and nothing at all,

@@ -13,6 +13,7 @@ pub mod lan;
 pub mod mqtt;
 pub mod psk;
 pub mod schema;
+pub mod schema_text;
 
 use core::time::Duration;
 

@@ -56,12 +56,42 @@ pub struct DpSpec {
     /// True when each write makes something happen (feeder, garage trigger, IR send): such a point is sent at most
     /// once per command, never retried and never merged. Every write-only point is treated so.
     pub action: bool,
+    /// True when the device keeps changes of it to itself until cloud or app ask (`passive`, cloud.md 4.8, 6.2).
+    pub passive: bool,
+    /// `trigger` of an activation schema (`pulse`, `direct`), empty where there is none: passed on as it came.
+    pub trigger: Box<str>,
 }
 
 impl DpSpec {
+    /// A point that is reported when it changes and does not act on each write.
+    pub fn new(code: impl Into<Box<str>>, kind: DpKind, access: Access) -> Self {
+        Self { code: code.into(), kind, access, action: false, passive: false, trigger: Box::default() }
+    }
+
     /// Whether a write must reach the device at most once.
     pub fn acts_on_write(&self) -> bool {
         self.action || self.access == Access::Wr
+    }
+
+    fn name_from(&mut self, known: &Self) {
+        match (&mut self.kind, &known.kind) {
+            (DpKind::Value { unit, .. }, DpKind::Value { unit: told, .. }) if unit.is_empty() => {
+                unit.clone_from(told);
+            }
+            (DpKind::Bitmap(labels), DpKind::Bitmap(told)) => {
+                for (label, told) in labels.iter_mut().zip(told) {
+                    if label.is_empty() {
+                        label.clone_from(told);
+                    }
+                }
+            }
+            (mine, theirs) if mine.name() != theirs.name() => return,
+            _ => {}
+        }
+        if self.code.is_empty() {
+            self.code.clone_from(&known.code);
+        }
+        self.action |= known.action;
     }
 }
 
@@ -125,6 +155,16 @@ impl Schema {
     /// The point with this code (`switch_1`).
     pub fn by_code(&self, code: &str) -> Option<DpId> {
         self.0.iter().find(|(_, s)| !code.is_empty() && &*s.code == code).map(|(id, _)| *id)
+    }
+
+    /// Takes over what an activation schema can't say of its points and another description does: code, unit, labels
+    /// of bits, whether it acts on each write. Points that are of another type there are left as they are.
+    pub fn name_from(&mut self, known: &Self) {
+        for (id, spec) in &mut self.0 {
+            if let Some(known) = known.spec(*id) {
+                spec.name_from(known);
+            }
+        }
     }
 
     /// Whether writing any of these points makes something happen each time.
@@ -239,7 +279,7 @@ mod tests {
     use super::*;
 
     fn plug() -> Schema {
-        let spec = |code: &str, kind| DpSpec { code: code.into(), kind, access: Access::Rw, action: false };
+        let spec = |code: &str, kind| DpSpec::new(code, kind, Access::Rw);
         let mut map = BTreeMap::new();
         map.insert(DpId(1), spec("switch_1", DpKind::Bool));
         map.insert(

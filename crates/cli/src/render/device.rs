@@ -168,7 +168,9 @@ pub(crate) fn range(kind: &DpKind) -> String {
             }
             out.trim_end().to_owned()
         }
-        DpKind::Enum(words) | DpKind::Bitmap(words) => words.join(", "),
+        DpKind::Enum(words) => words.join(", "),
+        DpKind::Bitmap(labels) if labels.iter().all(|l| l.is_empty()) => format!("{} bits", labels.len()),
+        DpKind::Bitmap(labels) => labels.join(", "),
         DpKind::String(usize::MAX) | DpKind::Raw(usize::MAX) => String::new(),
         DpKind::String(max) | DpKind::Raw(max) => format!("up to {max} bytes"),
     }

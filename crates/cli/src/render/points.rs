@@ -24,14 +24,18 @@ pub(crate) fn reading(spec: Option<&DpSpec>, value: &DpValue) -> String {
             format!("{} {unit}", scaled(*n, *scale)).trim_end().to_owned()
         }
         (Some(DpKind::Bitmap(labels)), DpValue::Bitmap(bits)) => {
-            let set: Vec<String> = (0..32)
-                .filter(|i| bits & (1 << i) != 0)
-                .map(|i| labels.get(i).map_or_else(|| format!("bit {i}"), ToString::to_string))
-                .collect();
+            let set: Vec<String> =
+                (0..32).filter(|i| bits & (1 << i) != 0).map(|i| label(labels, i)).collect();
             if set.is_empty() { "none".to_owned() } else { set.join(", ") }
         }
         (_, other) => other.to_string(),
     }
+}
+
+/// A bit's name. An activation schema tells how many there are, not what they mean.
+fn label(labels: &[Box<str>], bit: usize) -> String {
+    let label = labels.get(bit).filter(|l| !l.is_empty());
+    label.map_or_else(|| format!("bit {bit}"), ToString::to_string)
 }
 
 /// The point's name for people: its code, or `dp 7`.
@@ -100,13 +104,10 @@ mod tests {
 
     #[test]
     fn bits_have_names() {
-        let spec = DpSpec {
-            code: "fault".into(),
-            kind: DpKind::Bitmap(["ov_cr".into()].into()),
-            access: landfall_proto::schema::Access::Ro,
-            action: false,
-        };
+        let kind = DpKind::Bitmap(["ov_cr".into(), "".into()].into());
+        let spec = DpSpec::new("fault", kind, landfall_proto::schema::Access::Ro);
         assert_eq!(reading(Some(&spec), &DpValue::Bitmap(5)), "ov_cr, bit 2");
+        assert_eq!(reading(Some(&spec), &DpValue::Bitmap(2)), "bit 1");
         assert_eq!(reading(Some(&spec), &DpValue::Bitmap(0)), "none");
     }
 }

@@ -158,7 +158,7 @@ impl Point {
             Shape::Colour(_) => DpKind::String(14),
             Shape::Bitmap(labels) => DpKind::Bitmap(boxed(labels)),
         };
-        DpSpec { code: self.code.into(), kind, access: self.access, action: self.action }
+        DpSpec { action: self.action, ..DpSpec::new(self.code, kind, self.access) }
     }
 
     fn first_value(&self) -> Option<DpValue> {
