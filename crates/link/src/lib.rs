@@ -12,6 +12,7 @@
 //! | [`scan`] | who is there |
 //! | [`detect`] | which version a device speaks |
 //! | [`diagnose`] | what is wrong with a device |
+//! | [`tls`] | TLS with pre-shared keys or certificates, as devices speak it |
 //!
 //! ```no_run
 //! use landfall_link::{DeviceConfig, Link, LinkConfig, SetOptions};
@@ -44,6 +45,7 @@ pub mod news;
 pub mod outcome;
 pub mod scan;
 pub mod state;
+pub mod tls;
 
 pub use config::{DeviceConfig, LinkConfig, Refresh};
 pub use device::Device;

@@ -12,8 +12,11 @@ use std::process::Command;
 /// Crates without I/O, clock, randomness and async.
 const PURE: &[(&str, &str)] = &[("landfall-proto", "proto"), ("landfall-flash", "flash")];
 
-/// Files that may hold `unsafe`. The TLS-PSK file of link joins them when it exists.
-const MAY_BE_UNSAFE: &[&str] = &[];
+/// Files that may hold `unsafe`: what OpenSSL's binding lacks.
+const MAY_BE_UNSAFE: &[&str] = &["crates/link/src/tls/ffi.rs"];
+
+/// Where TLS is named in link; sim has one file for it.
+const TLS_FOLDER: &str = "crates/link/src/tls/";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -114,6 +117,28 @@ fn only_one_file_names_cipher_crates() {
 }
 
 #[test]
+fn only_link_and_sim_depend_on_tls() {
+    let found = rules::tls_dependencies(&metadata());
+    assert!(found.is_empty(), "TLS is link's, and sim's for its devices: {found:#?}");
+}
+
+#[test]
+fn tls_is_named_in_its_folder_of_link_and_in_one_file_of_sim() {
+    let files =
+        crates().into_iter().flat_map(|name| rust_files(&root().join("crates").join(name).join("src")));
+    let (of_sim, files): (Vec<_>, Vec<_>) = files
+        .filter(|(name, _)| !name.starts_with(TLS_FOLDER))
+        .partition(|(name, _)| name.starts_with("crates/sim/"));
+    check("TLS crates are named outside crates/link/src/tls", files, rules::tls_names);
+    let of_sim: Vec<_> = of_sim
+        .into_iter()
+        .filter(|(_, text)| !rules::tls_names(text).is_empty())
+        .map(|(name, _)| name)
+        .collect();
+    assert!(of_sim.len() <= 1, "more than one file of sim names TLS crates: {of_sim:?}");
+}
+
+#[test]
 fn only_the_cli_prints() {
     let names = crates().into_iter().filter(|name| name != "cli");
     let files = names.flat_map(|name| rust_files(&root().join("crates").join(name).join("src")));
@@ -121,7 +146,7 @@ fn only_the_cli_prints() {
 }
 
 #[test]
-fn nothing_is_unsafe() {
+fn nothing_is_unsafe_but_the_binding_of_openssl() {
     let files = rust_files(&root().join("crates"));
     let files = files.into_iter().filter(|(name, _)| !MAY_BE_UNSAFE.contains(&name.as_str()));
     check("unsafe code", files, rules::unsafe_code);

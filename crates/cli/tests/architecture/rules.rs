@@ -3,7 +3,7 @@
 use crate::source::{Token, tokens};
 use serde_json::Value;
 
-/// Crates that implement ciphers, hashes or TLS. `proto/src/crypto.rs` names those it uses, nobody else any.
+/// Crates that implement ciphers or hashes. `proto/src/crypto.rs` names those it uses, nobody else any.
 pub(crate) const CIPHER_CRATES: &[&str] = &[
     "aead",
     "aes",
@@ -19,11 +19,25 @@ pub(crate) const CIPHER_CRATES: &[&str] = &[
     "ghash",
     "hmac",
     "md5",
-    "openssl",
     "ring",
     "sha1",
     "sha2",
 ];
+
+/// Crates that speak TLS, or give hold of OpenSSL.
+pub(crate) const TLS_CRATES: &[&str] = &[
+    "boring",
+    "foreign_types",
+    "native_tls",
+    "openssl",
+    "openssl_sys",
+    "rustls",
+    "tokio_openssl",
+    "tokio_rustls",
+];
+
+/// Our crates that speak TLS.
+const MAY_SPEAK_TLS: &[&str] = &["landfall-link", "landfall-sim"];
 
 /// Words that bring in a clock, dice, a socket, a file, a thread or a runtime.
 const IMPURE_WORDS: &[&str] = &[
@@ -103,6 +117,15 @@ pub(crate) fn impurities(source: &str) -> Vec<String> {
 
 /// Lines that name a cipher crate as the start of a path: `aes::Aes128`, `use sha2::...`, `use {ring::...}`.
 pub(crate) fn cipher_names(source: &str) -> Vec<String> {
+    crate_names(source, CIPHER_CRATES)
+}
+
+/// Lines that name a TLS crate as the start of a path.
+pub(crate) fn tls_names(source: &str) -> Vec<String> {
+    crate_names(source, TLS_CRATES)
+}
+
+fn crate_names(source: &str, crates: &[&str]) -> Vec<String> {
     let tokens = tokens(source);
     let mut found = Vec::new();
     for (i, token) in tokens.iter().enumerate() {
@@ -111,7 +134,7 @@ pub(crate) fn cipher_names(source: &str) -> Vec<String> {
         let rooted = before == "::" && (i < 2 || !names_a_module(text(&tokens, i - 2)));
         let starts_path = after == "::" && (before != "::" || rooted);
         let whole_import = matches!(before, "use" | "crate") && matches!(after, ";" | "as");
-        if (starts_path || whole_import) && CIPHER_CRATES.contains(&token.text.as_str()) {
+        if (starts_path || whole_import) && crates.contains(&token.text.as_str()) {
             found.push(format!("line {}: `{}`", token.line, token.text));
         }
     }
@@ -167,6 +190,21 @@ pub(crate) fn cipher_dependencies(metadata: &Value) -> Vec<String> {
             let target = string(dependency, "name");
             let crate_name = if target == "md-5" { "md5".to_owned() } else { target.replace('-', "_") };
             if name != "landfall-proto" && CIPHER_CRATES.contains(&crate_name.as_str()) {
+                found.push(format!("{name} -> {target}"));
+            }
+        }
+    }
+    found
+}
+
+/// Crates that depend on a TLS crate and are not among those that may.
+pub(crate) fn tls_dependencies(metadata: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in array(metadata, "packages") {
+        let name = string(package, "name");
+        for dependency in shipped_dependencies(package) {
+            let target = string(dependency, "name");
+            if !MAY_SPEAK_TLS.contains(&name) && TLS_CRATES.contains(&target.replace('-', "_").as_str()) {
                 found.push(format!("{name} -> {target}"));
             }
         }
@@ -278,13 +316,25 @@ mod tests {
             "let m = hmac::Mac::new(k);",
             "use {ring::aead};",
             "use sha2;",
-            "extern crate openssl as o;",
+            "extern crate sha1 as o;",
             "use ::md5::Md5;",
         ] {
             assert!(!cipher_names(bad).is_empty(), "{bad}");
         }
         for good in ["let hmac = 1;", "self.aes.run()", "crate::crypto::hmac::run()", "crypto::aes(k)"] {
             assert_eq!(cipher_names(good), Vec::<String>::new(), "{good}");
+        }
+    }
+
+    #[test]
+    fn tls_crates_are_found_as_path_starts() {
+        for bad in
+            ["use openssl::ssl::Ssl;", "extern crate openssl as o;", "tokio_openssl::SslStream::new(a, b)"]
+        {
+            assert!(!tls_names(bad).is_empty(), "{bad}");
+        }
+        for good in ["use landfall_link::tls::Acceptor;", "// openssl::ssl", "let openssl = 1;"] {
+            assert_eq!(tls_names(good), Vec::<String>::new(), "{good}");
         }
     }
 
@@ -326,5 +376,11 @@ mod tests {
         ]});
         assert_eq!(cipher_dependencies(&bad), ["landfall-link -> aes-gcm", "landfall-link -> md-5"]);
         assert_eq!(impure_dependencies(&bad, &["landfall-proto"]), ["landfall-proto -> tokio"]);
+        let bad = json!({ "packages": [
+            package("landfall-link", &[("openssl", None), ("tokio-openssl", None)]),
+            package("landfall-cloud", &[("openssl", None), ("tokio-openssl", Some("dev"))]),
+            package("landfall-proto", &[("openssl-sys", None)]),
+        ]});
+        assert_eq!(tls_dependencies(&bad), ["landfall-cloud -> openssl", "landfall-proto -> openssl-sys"]);
     }
 }

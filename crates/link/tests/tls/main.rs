@@ -1,0 +1,4 @@
+//! TLS as devices speak it, both ends in memory.
+
+mod common;
+mod handshakes;
