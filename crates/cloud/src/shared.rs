@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use landfall_proto::id::DeviceId;
+use landfall_proto::id::{DeviceId, Uuid};
 use tokio::sync::broadcast;
 
 use crate::backend::{Backend, Registration};
@@ -80,8 +80,13 @@ impl Shared {
         ca_der: Vec<u8>,
     ) -> Arc<Self> {
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let handshakes = Handshakes::open(&config.data_dir);
+        handshakes.ask_whose({
+            let backend = Arc::clone(&backend);
+            move |who| whose(&*backend, who)
+        });
         Arc::new(Self {
-            handshakes: Handshakes::open(&config.data_dir),
+            handshakes,
             asked: crate::dns::Seen::new(),
             devices: Devices::new(),
             config,
@@ -125,4 +130,11 @@ impl Shared {
         // The last watcher may have left in between.
         let _nobody = self.events.send(event);
     }
+}
+
+/// The owner's device that calls itself so: by id, former id or uuid.
+pub fn whose(backend: &dyn Backend, who: &str) -> Option<DeviceId> {
+    let by_id = DeviceId::new(who).ok().and_then(|id| backend.by_id(&id));
+    let found = by_id.or_else(|| Uuid::new(who).ok().and_then(|uuid| backend.by_uuid(&uuid)));
+    found.map(|r| r.id.clone())
 }

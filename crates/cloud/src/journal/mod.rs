@@ -1,0 +1,273 @@
+//! Reports on disk: acknowledged at once, written within 250 ms. What a `kill -9` loses is counted at the next start.
+//!
+//! `<data>/cloud/journal/` holds numbered files of JSON lines, the newest at the end, and a small `state.json` with the
+//! last number of each device up to some place in them. Whatever the process was doing when it was killed, at most the
+//! last line is torn; it is cut off at the next start. Then the first message of a device tells by its number how many
+//! never came to the disk: [`gap`].
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use landfall_proto::dp::Dps;
+use landfall_proto::id::{Cid, DeviceId};
+use landfall_proto::mqtt::Stamp;
+use serde::Serialize;
+use tokio::sync::{oneshot, watch};
+
+mod files;
+mod line;
+mod state;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+/// Longest time from hearing a report to asking the disk to keep it.
+pub const FLUSH: Duration = Duration::from_millis(200);
+/// A file this large is followed by a new one.
+pub const FILE_BYTES: u64 = 4 << 20;
+/// So many files are kept; the oldest goes when another one is begun.
+pub const FILES: usize = 16;
+/// Reports that may wait for the writer. At 500 reports a second this is half a minute of a disk that does not answer.
+const QUEUE: usize = 16_384;
+/// Lines that wait in memory while the disk takes none (it is full, say), in bytes. What does not fit is counted.
+const WAITING_BYTES: usize = 4 << 20;
+/// A greater jump of a device's numbers is a new count (some firmware begins somewhere), not a loss.
+const LARGEST_GAP: u32 = 50_000;
+
+/// One report, on its way to the disk.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When it was heard, milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// Device.
+    pub device: DeviceId,
+    /// Sub-device, of a gateway.
+    pub cid: Option<Cid>,
+    /// Number in the envelope (2.2, 2.3), or `s` of the message (2.1): what gaps are counted by.
+    pub stamp: Option<Stamp>,
+    /// The points. Empty for a message that is no report but was numbered among them.
+    pub dps: Arc<Dps>,
+}
+
+/// How many numbers of a device are missing between two of its messages that came one after the other. None are when it
+/// began to count anew, as after a restart, or when it does not count at all.
+pub const fn gap(last: Stamp, now: Stamp) -> u64 {
+    let step = now.sequence.saturating_sub(last.sequence);
+    if now.source != last.source || step < 2 || step > LARGEST_GAP { 0 } else { step as u64 - 1 }
+}
+
+/// How the cloud before this one ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastEnd {
+    /// There was none.
+    None,
+    /// It wrote everything before it ended.
+    Orderly,
+    /// It was killed, or the power went.
+    Killed,
+}
+
+/// How the journal does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Lines on disk since the start.
+    pub written: u64,
+    /// Reports that were heard and never came to the disk.
+    pub dropped: u64,
+    /// Writes that failed since the start.
+    pub failures: u64,
+    /// Why nothing is written right now.
+    pub failing: Option<String>,
+    /// How the cloud before this one ended.
+    pub last_end: LastEnd,
+    /// Lines found damaged at the start, a torn last one included.
+    pub damaged: u64,
+}
+
+/// The journal of one data directory.
+pub struct Journal {
+    orders: SyncSender<Order>,
+    meter: Arc<Meter>,
+    last: HashMap<DeviceId, Stamp>,
+    last_end: LastEnd,
+    damaged: u64,
+    dir: PathBuf,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("dir", &self.dir).field("health", &self.health()).finish_non_exhaustive()
+    }
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+enum Order {
+    /// Keep this.
+    Keep(Entry),
+    /// Write what came so far, and say whether the disk has all of it.
+    Flush(oneshot::Sender<bool>),
+    /// Write what came so far and end.
+    Close(oneshot::Sender<bool>),
+}
+
+/// What the writer and all others count.
+#[derive(Debug, Default)]
+struct Meter {
+    written: watch::Sender<u64>,
+    dropped: AtomicU64,
+    failures: AtomicU64,
+    failing: std::sync::Mutex<Option<String>>,
+    /// So that a full queue is told once, until there is room again.
+    told: AtomicBool,
+}
+
+impl Meter {
+    fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Why there is no journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The operating system said no.
+    #[error("can't {doing} {}", .path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another cloud runs in this data directory.
+    #[error("another cloud runs in {}", .data_dir.display())]
+    InUse {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+}
+
+impl Journal {
+    /// Opens `<data>/cloud/journal/`, reads what is there, and starts the writer. The directories are made (0700) when
+    /// they are missing, and held against a second cloud until the journal is dropped.
+    ///
+    /// # Errors
+    /// The directory can't be made or written, or another cloud holds it.
+    pub fn open(data_dir: &Path) -> Result<Self, JournalError> {
+        Self::open_with(data_dir, Box::new(files::RealDisk), FLUSH, FILE_BYTES, FILES)
+    }
+
+    fn open_with(
+        data_dir: &Path,
+        disk: Box<dyn files::Disk>,
+        every: Duration,
+        file_bytes: u64,
+        keep: usize,
+    ) -> Result<Self, JournalError> {
+        let (mut files, found) = files::Files::open(data_dir, disk, file_bytes, keep)?;
+        let dir = files.dir().to_owned();
+        files.save_state(&found.stamps, false)?;
+        let (orders, inbox) = sync_channel(QUEUE);
+        let meter = Arc::new(Meter::default());
+        let writer = writer::Writer::new(files, found.stamps.clone(), Arc::clone(&meter), every);
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|source| JournalError::Io { doing: "start the writer of", path: dir.clone(), source })?;
+        Ok(Self {
+            orders,
+            meter,
+            last: found.stamps,
+            last_end: found.last_end,
+            damaged: found.damaged,
+            dir,
+        })
+    }
+
+    /// Takes a report. Never waits: the queue is bounded, and what does not fit is counted as lost and logged.
+    pub fn record(&self, entry: Entry) {
+        match self.orders.try_send(Order::Keep(entry)) {
+            Ok(()) => {
+                if self.meter.told.load(Ordering::Relaxed) {
+                    self.meter.told.store(false, Ordering::Relaxed);
+                }
+            }
+            Err(TrySendError::Full(_)) => {
+                self.meter.drop_one();
+                if !self.meter.told.swap(true, Ordering::Relaxed) {
+                    tracing::error!("the disk is too slow for the journal in {}: reports are dropped", self.dir.display());
+                }
+            }
+            // Only after `close`: the servers have ended by then, or end now.
+            Err(TrySendError::Disconnected(_)) => self.meter.drop_one(),
+        }
+    }
+
+    /// The last number of each device that was on disk when the journal was opened. With [`gap`] it says what was lost
+    /// in between.
+    pub fn last_stamps(&self) -> &HashMap<DeviceId, Stamp> {
+        &self.last
+    }
+
+    /// How the cloud before this one ended.
+    pub const fn last_end(&self) -> LastEnd {
+        self.last_end
+    }
+
+    /// How it does.
+    pub fn health(&self) -> Health {
+        Health {
+            written: *self.meter.written.borrow(),
+            dropped: self.meter.dropped.load(Ordering::Relaxed),
+            failures: self.meter.failures.load(Ordering::Relaxed),
+            failing: lock(&self.meter.failing).clone(),
+            last_end: self.last_end,
+            damaged: self.damaged,
+        }
+    }
+
+    /// Waits until at least so many lines are on disk since the start.
+    pub async fn written(&self, lines: u64) {
+        let mut written = self.meter.written.subscribe();
+        // The sender lives as long as we do.
+        let _closed = written.wait_for(|n| *n >= lines).await.is_err();
+    }
+
+    /// Has everything written that was recorded so far; says whether the disk took all of it.
+    pub async fn flush(&self) -> bool {
+        self.order(Order::Flush).await
+    }
+
+    /// Writes everything, marks the end as orderly, and lets go of the directory. Reports that come later are counted
+    /// as dropped. Says whether the disk took all.
+    pub async fn close(&self) -> bool {
+        self.order(Order::Close).await
+    }
+
+    async fn order(&self, of: impl FnOnce(oneshot::Sender<bool>) -> Order) -> bool {
+        let (done, told) = oneshot::channel();
+        let mut order = of(done);
+        // The writer takes the queue in gulps; a full one has room in a moment.
+        loop {
+            match self.orders.try_send(order) {
+                Ok(()) => return told.await.unwrap_or(false),
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(back)) => order = back,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A lock whose holder can't panic halfway through a change: poisoning means nothing.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
