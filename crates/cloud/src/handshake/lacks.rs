@@ -39,7 +39,13 @@ struct Door {
 }
 
 impl Doors {
-    fn door(self, name: &'static str, port: u16, option: &'static str, of: fn(&Bound) -> Option<SocketAddr>) -> Door {
+    fn door(
+        self,
+        name: &'static str,
+        port: u16,
+        option: &'static str,
+        of: fn(&Bound) -> Option<SocketAddr>,
+    ) -> Door {
         Door { name, port, option, at: self.bound.as_ref().and_then(of) }
     }
 
@@ -70,10 +76,14 @@ impl Doors {
     fn why(self, door: &Door) -> String {
         let Door { name, port, option, .. } = door;
         match door.at {
-            _ if self.bound.is_none() => format!("is port {port} open, and a cloud running? `landfall cloud` starts one"),
+            _ if self.bound.is_none() => {
+                format!("is port {port} open, and a cloud running? `landfall cloud` starts one")
+            }
             None => format!("{name} is off: start the cloud with {option} 0.0.0.0:{port}"),
             Some(at) if at.ip().is_loopback() => {
-                format!("{name} listens on {at}, where no device gets: start the cloud with {option} 0.0.0.0:{port}")
+                format!(
+                    "{name} listens on {at}, where no device gets: start the cloud with {option} 0.0.0.0:{port}"
+                )
             }
             Some(at) if at.port() != *port => format!(
                 "{name} listens on port {}, devices look for it on {port}: start the cloud with {option} {}, \
@@ -125,7 +135,8 @@ fn connected(device: &Registration, record: &Record) -> Option<Lack> {
         ));
     }
     let bad_key = record.refusals.get("envelope.key").filter(|m| m.at >= since);
-    if record.at(Step::Reported).is_none() || bad_key.is_some_and(|m| record.at(Step::Reported) < Some(m.at)) {
+    if record.at(Step::Reported).is_none() || bad_key.is_some_and(|m| record.at(Step::Reported) < Some(m.at))
+    {
         return Some(match bad_key {
             Some(_) => Lack::new(
                 "what it reports is sealed under another local key than the one in the book",
@@ -135,7 +146,10 @@ fn connected(device: &Registration, record: &Record) -> Option<Lack> {
                     device.name, device.id
                 ),
             ),
-            None => Lack::new("it is logged in and has reported nothing yet", "`landfall cloud refresh` asks it to"),
+            None => Lack::new(
+                "it is logged in and has reported nothing yet",
+                "`landfall cloud refresh` asks it to",
+            ),
         });
     }
     None
@@ -174,17 +188,13 @@ fn refused(device: &Registration, record: &Record) -> Option<Lack> {
 }
 
 fn allow(device: &Registration) -> String {
-    let of = device.uuid.as_ref().map_or_else(|| format!("--device {}", device.id), |u| format!("--uuid {u}"));
+    let of =
+        device.uuid.as_ref().map_or_else(|| format!("--device {}", device.id), |u| format!("--uuid {u}"));
     format!("open one with `landfall cloud allow --for 10m {of}`, then switch the device off and on")
 }
 
 /// Known hardware without keys.
-fn before_activation(
-    device: &Registration,
-    record: &Record,
-    address: Option<&Record>,
-    doors: Doors,
-) -> Lack {
+fn before_activation(device: &Registration, record: &Record, address: Option<&Record>, doors: Doors) -> Lack {
     if let Some(lack) = refused(device, record) {
         return lack;
     }

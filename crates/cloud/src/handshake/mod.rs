@@ -92,12 +92,7 @@ impl Handshakes {
                 Records::default()
             }
         };
-        Self {
-            path,
-            records: Mutex::new(records),
-            changed: AtomicBool::new(false),
-            whose: OnceLock::new(),
-        }
+        Self { path, records: Mutex::new(records), changed: AtomicBool::new(false), whose: OnceLock::new() }
     }
 
     /// From now on names are looked up by this: the owner's devices are told from strangers, and a device's uuid and
@@ -174,11 +169,6 @@ impl Handshakes {
     /// Reports of it are missing.
     pub fn lost(&self, who: &str, reports: u64) {
         self.change(who, |r| r.lost = r.lost.saturating_add(reports));
-    }
-
-    /// An address asked our DNS for a name that does not lead to us.
-    pub fn elsewhere(&self, ip: IpAddr, name: &str, mark: Mark) {
-        self.change(&ip.to_canonical().to_string(), |r| r.elsewhere(name, mark));
     }
 
     /// The records of the owner's devices, each with what it did before it had its id.

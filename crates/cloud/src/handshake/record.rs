@@ -14,12 +14,8 @@ const ACTIONS: usize = 64;
 const OTHERS: &str = "(others)";
 /// Longest name of an action that is kept.
 const ACTION_LEN: usize = 64;
-/// Longest name in DNS.
-const NAME_LEN: usize = 253;
 /// Most codes of refusals; there are fewer, a file may be anything.
 const CODES: usize = 32;
-/// Most names of one address that lead elsewhere.
-const NAMES: usize = 16;
 
 /// The steps of a device's life in the cloud, in the order in which they are usually taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -135,9 +131,6 @@ pub struct Record {
     pub reports: u64,
     /// Reports known to be missing.
     pub lost: u64,
-    /// Names that it asked our DNS for and that don't lead to us: what it still wants elsewhere.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub elsewhere: BTreeMap<String, Mark>,
 }
 
 /// The text up to this many bytes.
@@ -147,7 +140,7 @@ fn cut(text: &str, most: usize) -> &str {
 
 impl Record {
     fn marks(&self) -> impl Iterator<Item = &Mark> {
-        self.steps.values().chain(self.refusals.values()).chain(self.elsewhere.values())
+        self.steps.values().chain(self.refusals.values())
     }
 
     /// When it was heard last, seconds since 1970.
@@ -178,15 +171,15 @@ impl Record {
     }
 
     pub(super) fn refused(&mut self, code: &str, mark: Mark) {
-        add_mark(&mut self.refusals, code, CODES, mark);
+        if let Some(m) = self.refusals.get_mut(code) {
+            m.add(mark);
+        } else if self.refusals.len() < CODES {
+            self.refusals.insert(code.to_owned(), mark);
+        }
     }
 
     pub(super) fn question(&mut self, action: &str) {
         count(&mut self.questions, cut(action, ACTION_LEN), 1);
-    }
-
-    pub(super) fn elsewhere(&mut self, name: &str, mark: Mark) {
-        add_mark(&mut self.elsewhere, cut(name, NAME_LEN), NAMES, mark);
     }
 
     /// Takes in what is known of the same device under another name.
@@ -196,9 +189,6 @@ impl Record {
         }
         for (code, mark) in other.refusals {
             self.refused(&code, mark);
-        }
-        for (name, mark) in other.elsewhere {
-            self.elsewhere(&name, mark);
         }
         for (action, n) in other.questions {
             count(&mut self.questions, &action, n);
@@ -218,17 +208,6 @@ fn count(map: &mut BTreeMap<String, u64>, name: &str, by: u64) {
         Some(n) => *n = n.saturating_add(by),
         None => {
             map.insert(name.to_owned(), by);
-        }
-    }
-}
-
-/// The same for marks.
-fn add_mark(map: &mut BTreeMap<String, Mark>, name: &str, most: usize, mark: Mark) {
-    let name = if map.contains_key(name) || map.len() < most { name } else { OTHERS };
-    match map.get_mut(name) {
-        Some(m) => m.add(mark),
-        None => {
-            map.insert(name.to_owned(), mark);
         }
     }
 }

@@ -89,11 +89,7 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Journ
 
 /// Makes a directory that only its owner may enter.
 fn make_dir(path: &Path) -> Result<(), JournalError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(io_error("make the directory", path))
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error("make the directory", path))
 }
 
 fn name(number: u64) -> String {
@@ -125,7 +121,8 @@ impl Files {
             _ => LastEnd::Killed,
         };
         let (from, offset) = state.as_ref().map_or((0, 0), |s| (s.file, s.offset));
-        let mut found = Found { stamps: state.map(State::into_stamps).unwrap_or_default(), last_end, damaged: 0 };
+        let mut found =
+            Found { stamps: state.map(State::into_stamps).unwrap_or_default(), last_end, damaged: 0 };
         for (&n, size) in sizes.iter_mut().filter(|(n, _)| **n >= from) {
             let at = if n == from { offset } else { 0 };
             *size = read_back(&dir.join(name(n)), at.min(*size), &mut found)?;
@@ -146,7 +143,11 @@ impl Files {
 
     /// Appends whole lines and has the disk keep them. After an error none of them count as written: what stands there
     /// of them is taken back at the next try.
-    pub(super) fn append(&mut self, lines: &[u8], stamps: &HashMap<DeviceId, Stamp>) -> Result<(), JournalError> {
+    pub(super) fn append(
+        &mut self,
+        lines: &[u8],
+        stamps: &HashMap<DeviceId, Stamp>,
+    ) -> Result<(), JournalError> {
         if self.out.is_gone() {
             let path = self.dir.join(name(self.number));
             tracing::warn!("{} was removed; a new one is begun", path.display());
@@ -157,7 +158,8 @@ impl Files {
             self.begin(self.number.saturating_add(1))?;
         }
         let path = self.dir.join(name(self.number));
-        let written = self.out.cut(self.len).and_then(|()| self.out.append(lines)).and_then(|()| self.out.sync());
+        let written =
+            self.out.cut(self.len).and_then(|()| self.out.append(lines)).and_then(|()| self.out.sync());
         written.map_err(io_error("write", &path))?;
         self.len += lines.len() as u64;
         Ok(())

@@ -102,7 +102,10 @@ pub struct Journal {
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("dir", &self.dir).field("health", &self.health()).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("dir", &self.dir)
+            .field("health", &self.health())
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,14 +185,7 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|source| JournalError::Io { doing: "start the writer of", path: dir.clone(), source })?;
-        Ok(Self {
-            orders,
-            meter,
-            last: found.stamps,
-            last_end: found.last_end,
-            damaged: found.damaged,
-            dir,
-        })
+        Ok(Self { orders, meter, last: found.stamps, last_end: found.last_end, damaged: found.damaged, dir })
     }
 
     /// Takes a report. Never waits: the queue is bounded, and what does not fit is counted as lost and logged.
@@ -203,7 +199,10 @@ impl Journal {
             Err(TrySendError::Full(_)) => {
                 self.meter.drop_one();
                 if !self.meter.told.swap(true, Ordering::Relaxed) {
-                    tracing::error!("the disk is too slow for the journal in {}: reports are dropped", self.dir.display());
+                    tracing::error!(
+                        "the disk is too slow for the journal in {}: reports are dropped",
+                        self.dir.display()
+                    );
                 }
             }
             // Only after `close`: the servers have ended by then, or end now.

@@ -247,7 +247,10 @@ async fn an_unwritable_place_names_itself() {
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = Journal::open(&file).unwrap_err().to_string();
-    assert!(error.starts_with("can't make the directory ") && error.contains("file/cloud/journal"), "{error}");
+    assert!(
+        error.starts_with("can't make the directory ") && error.contains("file/cloud/journal"),
+        "{error}"
+    );
 }
 
 /// The process that is killed in the test below: records what its input says, and says when it has.
@@ -256,8 +259,7 @@ async fn an_unwritable_place_names_itself() {
 fn child() {
     let dir = std::env::var_os("LANDFALL_JOURNAL_OF_CHILD").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let journal =
-        Journal::open_with(Path::new(&dir), Box::new(RealDisk), NEVER, FILE_BYTES, FILES).unwrap();
+    let journal = Journal::open_with(Path::new(&dir), Box::new(RealDisk), NEVER, FILE_BYTES, FILES).unwrap();
     // Not by the print macros, which the test harness would keep for itself.
     let mut answers = std::fs::OpenOptions::new().write(true).open("/dev/stdout").unwrap();
     for line in io::stdin().lines() {
