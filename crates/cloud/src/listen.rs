@@ -1,10 +1,28 @@
 //! Sockets: accepting, limits, the first bytes, TLS; then the server that fits.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use landfall_proto::psk::DeviceHash;
+use landfall_link::tls::{Acceptor, PskKeys, TlsPeer, TlsStream};
+use landfall_proto::psk::{DeviceHash, Identity, Psk, PskType};
 use serde::{Deserialize, Serialize};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backend::Backend;
+use crate::event::What;
+use crate::limits::Peers;
+use crate::shared::Shared;
+
+/// Pause after a connection could not be accepted: out of descriptors, most likely, and that does not pass at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// The kernel asks a silent peer after this time whether it is still there. Not for the devices' sake, which have
+/// keepalives of their own, but for HTTP connections that vanished.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Over what a device reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,3 +69,173 @@ impl Link {
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// The keys of devices with PSK identities of type 2, as the backend has them. Those of type 1 follow from the
+/// identity.
+pub struct DeviceKeys(pub Arc<dyn Backend>);
+
+impl PskKeys for DeviceKeys {
+    fn key(&self, identity: &Identity) -> Option<Psk> {
+        match identity.kind() {
+            PskType::One => None,
+            PskType::Two => self.0.by_hash(&identity.device())?.psk_key.as_ref().map(Psk::of_key),
+        }
+    }
+}
+
+/// What a listener serves.
+#[derive(Clone)]
+pub(crate) enum Service {
+    /// HTTP in clear.
+    Http,
+    /// HTTP over TLS; in clear, too, for firmware that speaks so to this port (cloud.md 3.2).
+    Https(Arc<Acceptor>),
+    /// MQTT in clear.
+    Mqtt,
+    /// MQTT over TLS; in clear, too, as with HTTPS.
+    Mqtts(Arc<Acceptor>),
+}
+
+/// One listener with all that its connections need.
+pub(crate) struct Entrance {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) service: Service,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Entrance {
+    /// Accepts until it is stopped.
+    pub(crate) async fn run(self, listener: TcpListener) {
+        let this = Arc::new(self);
+        loop {
+            let accepted = tokio::select! {
+                () = this.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => this.admit(stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::select! {
+                        () = this.stop.cancelled() => return,
+                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let place = match self.peers.enter(peer.ip(), self.shared.clock.now().mono) {
+            Ok(place) => place,
+            Err(crowded) => {
+                tracing::debug!(%peer, %crowded, "a connection was closed at once");
+                self.shared.tell(
+                    None,
+                    Some(peer),
+                    What::Refusal { code: crowded.code(), why: crowded.to_string() },
+                );
+                return;
+            }
+        };
+        let local = match tune(&stream) {
+            Ok(local) => local,
+            // It is gone already.
+            Err(error) => return tracing::debug!(%peer, %error, "a connection was lost at once"),
+        };
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let _place = place;
+            tokio::select! {
+                () = this.stop.cancelled() => {}
+                () = this.serve(stream, Link::plain(peer, local)) => {}
+            }
+        });
+    }
+
+    async fn serve(&self, stream: TcpStream, link: Link) {
+        let shared = Arc::clone(&self.shared);
+        match &self.service {
+            Service::Http => crate::gateway::serve(shared, stream, link).await,
+            Service::Mqtt => crate::mqtt::serve(shared, stream, link).await,
+            Service::Https(acceptor) => match self.first_byte(&stream).await {
+                Some(TLS_HANDSHAKE) => {
+                    if let Some((stream, link)) = secure(&shared, acceptor, stream, link).await {
+                        crate::gateway::serve(shared, stream, link).await;
+                    }
+                }
+                Some(b'A'..=b'Z') => crate::gateway::serve(shared, stream, link).await,
+                _ => {}
+            },
+            Service::Mqtts(acceptor) => match self.first_byte(&stream).await {
+                Some(TLS_HANDSHAKE) => {
+                    if let Some((stream, link)) = secure(&shared, acceptor, stream, link).await {
+                        crate::mqtt::serve(shared, stream, link).await;
+                    }
+                }
+                Some(MQTT_CONNECT) => crate::mqtt::serve(shared, stream, link).await,
+                _ => {}
+            },
+        }
+    }
+
+    /// The first byte that the peer sends, left where it is; `None` when it sends none in time.
+    async fn first_byte(&self, stream: &TcpStream) -> Option<u8> {
+        let mut first = [0];
+        match tokio::time::timeout(self.shared.config.limits.patience, stream.peek(&mut first)).await {
+            Ok(Ok(1)) => Some(first[0]),
+            _ => None,
+        }
+    }
+}
+
+/// The type of a TLS record that carries a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// The first byte of an MQTT CONNECT.
+const MQTT_CONNECT: u8 = 0x10;
+
+/// Makes a TLS session of a connection, in the time that is allowed. A failure is told and ends the connection.
+pub async fn secure<S: Stream>(
+    shared: &Shared,
+    acceptor: &Acceptor,
+    stream: S,
+    link: Link,
+) -> Option<(TlsStream<S>, Link)> {
+    let refuse = |why: String| {
+        tracing::debug!(peer = %link.peer, %why, "a TLS handshake failed");
+        shared.tell(None, Some(link.peer), What::Refusal { code: "tls.handshake", why });
+    };
+    let patience = shared.config.limits.patience;
+    match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let (over, hash) = match stream.peer() {
+                TlsPeer::Psk { identity } => {
+                    let over = match identity.kind() {
+                        PskType::One => Over::Psk1,
+                        PskType::Two => Over::Psk2,
+                    };
+                    (over, Some(identity.device()))
+                }
+                TlsPeer::Certificate { .. } => (Over::Certificate, None),
+            };
+            Some((stream, Link { over, hash, ..link }))
+        }
+        Ok(Err(error)) => {
+            refuse(error.to_string());
+            None
+        }
+        Err(_) => {
+            refuse(format!("the handshake was not finished within {} s", patience.as_secs()));
+            None
+        }
+    }
+}
+
+/// Small packets at once, vanished peers noticed. Returns our end's address.
+fn tune(stream: &TcpStream) -> std::io::Result<SocketAddr> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    stream.local_addr()
+}

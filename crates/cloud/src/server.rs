@@ -1,16 +1,40 @@
 //! Starting and stopping the cloud.
 
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use landfall_link::tls::{Acceptor, Authority, AuthorityError, NameError, Names, PskKeys, TlsError};
+use landfall_proto::psk;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::backend::Backend;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Advertise, Config, Listen};
+use crate::dns::DnsServer;
+use crate::journal::{Journal, JournalError};
+use crate::limits::Peers;
+use crate::listen::{DeviceKeys, Entrance, Service};
+use crate::people::People;
 use crate::shared::{Bound, Shared};
+
+/// Connections that the kernel keeps for us while we are busy: a whole house that comes back after a power cut.
+const BACKLOG: i32 = 1_024;
+/// Attempts to find a port that is free for both UDP and TCP.
+const DNS_PORTS: usize = 16;
 
 /// A running cloud. Dropping it stops it; [`shutdown`](Self::shutdown) also waits, and writes what is to be written.
 #[derive(Debug)]
 pub struct Cloud {
     shared: Arc<Shared>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    dns: Option<DnsServer>,
 }
 
 /// Why the cloud did not start.
@@ -20,30 +44,68 @@ pub enum StartError {
     #[error("the address {address} for {what} is in use")]
     Busy {
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Which server: `MQTT`, `HTTPS`...
         what: &'static str,
         /// The option that chooses another: `--mqtt`.
         option: &'static str,
         /// The system's word.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// An address can't be listened on.
-    #[error("can't listen on {address} for {what}")]
-    Listen {
+    /// Ports below 1024 need a privilege.
+    #[error("may not listen on {address} for {what}")]
+    Forbidden {
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Which server.
         what: &'static str,
         /// The option that chooses another.
         option: &'static str,
         /// The system's word.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// An address can't be listened on.
+    #[error("can't listen on {address} for {what}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Which server.
+        what: &'static str,
+        /// The option that chooses another.
+        option: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The data directory can't be made.
+    #[error("can't make the directory {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
     },
     /// The journal can't be opened.
     #[error(transparent)]
-    Journal(#[from] crate::journal::JournalError),
+    Journal(#[from] JournalError),
+    /// The certificate authority can't be read or made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The name that devices shall be told can't stand in a certificate.
+    #[error("devices can't be told this name")]
+    Name(#[from] NameError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
+
+/// One server's name and option, for messages.
+#[derive(Clone, Copy)]
+struct Named {
+    what: &'static str,
+    option: &'static str,
+}
+
+const DNS: Named = Named { what: "DNS", option: "--dns" };
 
 impl Cloud {
     /// Starts all servers. On return every address is bound.
@@ -51,10 +113,59 @@ impl Cloud {
     /// # Errors
     /// An address that is busy or not ours, files that can't be read or written.
     pub async fn start(config: Config, clock: Clock, backend: Arc<dyn Backend>) -> Result<Self, StartError> {
-        let journal = crate::journal::Journal::open(&config.data_dir)?;
-        Ok(Self {
-            shared: Shared::new(config, clock, backend, crate::people::People::none(), journal, Vec::new()),
-        })
+        let l = config.listeners;
+        // Sockets first: a second start by mistake shall fail before it touches any file of the first.
+        let http = listen(l.http, Named { what: "HTTP", option: "--http" })?;
+        let https = listen(l.https, Named { what: "HTTPS", option: "--https" })?;
+        let mqtt = listen(l.mqtt, Named { what: "MQTT", option: "--mqtt" })?;
+        let mqtts = listen(l.mqtts, Named { what: "MQTT over TLS", option: "--mqtts" })?;
+        let mqtt_psk = listen(l.mqtt_psk, Named { what: "MQTT over TLS-PSK", option: "--mqtt-psk" })?;
+        let dns = listen_dns(l.dns)?;
+        let bound = Bound {
+            http: http.as_ref().map(|(_, at)| *at),
+            https: https.as_ref().map(|(_, at)| *at),
+            mqtt: mqtt.as_ref().map(|(_, at)| *at),
+            mqtts: mqtts.as_ref().map(|(_, at)| *at),
+            mqtt_psk: mqtt_psk.as_ref().map(|(_, at)| *at),
+            dns: dns.as_ref().map(|(.., at)| *at),
+        };
+
+        let (authority, both, psk_only) = security(&config, &backend)?;
+        let journal = Journal::open(&config.data_dir)?;
+        let people = People::none();
+        let limits = config.limits;
+        let shared = Shared::new(config, clock, backend, people, journal, authority.der().to_vec());
+        // Nobody has set it before: `shared` was made three lines above.
+        let _unset = shared.bound.set(bound);
+
+        let (stop, tasks, peers) = (CancellationToken::new(), TaskTracker::new(), Peers::new(limits));
+        let services = [
+            (http, Service::Http),
+            (https, Service::Https(Arc::clone(&both))),
+            (mqtt, Service::Mqtt),
+            (mqtts, Service::Mqtts(both)),
+            (mqtt_psk, Service::Mqtts(psk_only)),
+        ];
+        for (listener, service) in services {
+            let Some((listener, _)) = listener else { continue };
+            let entrance = Entrance {
+                shared: Arc::clone(&shared),
+                service,
+                peers: Arc::clone(&peers),
+                stop: stop.clone(),
+                tasks: tasks.clone(),
+            };
+            tasks.spawn(entrance.run(listener));
+        }
+        let dns = match dns {
+            None => None,
+            Some((udp, tcp, address)) => Some(
+                crate::dns::server::start(Arc::clone(&shared), udp, tcp)
+                    .map_err(|source| failed(address, DNS, source))?,
+            ),
+        };
+        tasks.spawn(until(stop.clone(), crate::handshake::keep_saving(Arc::clone(&shared))));
+        Ok(Self { shared, stop, tasks, dns })
     }
 
     /// Where it listens.
@@ -68,5 +179,112 @@ impl Cloud {
     }
 
     /// Stops accepting, ends all connections, writes journal and records.
-    pub async fn shutdown(self) {}
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        if let Some(dns) = self.dns.take() {
+            dns.shutdown().await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Err(error) = self.shared.handshakes.save() {
+            tracing::warn!(%error, "the handshake records were not written");
+        }
+        if !self.shared.journal.close().await {
+            tracing::warn!("the journal could not be written to its end");
+        }
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The names of the server's certificate: the vendor's, and the one that devices are told.
+///
+/// # Errors
+/// A name that can't stand in a certificate.
+pub fn certificate_names(advertise: &Advertise) -> Result<Names, NameError> {
+    let names = Names::new().with_hosts(crate::dns::names::certificate_names())?;
+    match advertise {
+        Advertise::Local => Ok(names),
+        Advertise::Ip(ip) => names.with_ips([*ip]),
+        Advertise::Host(host) => names.with_hosts([host]),
+    }
+}
+
+/// The authority, an acceptor for certificate and PSK on one port, and one for PSK alone.
+fn security(
+    config: &Config,
+    backend: &Arc<dyn Backend>,
+) -> Result<(Authority, Arc<Acceptor>, Arc<Acceptor>), StartError> {
+    let names = certificate_names(&config.advertise)?;
+    let authority = Authority::open_or_create(config.data_dir.join("ca"), &names)?;
+    let keys: Arc<dyn PskKeys> = Arc::new(DeviceKeys(Arc::clone(backend)));
+    let both = Acceptor::new(Some(Arc::clone(&keys)), Some(authority.server().clone()), psk::HINT)?;
+    let psk_only = Acceptor::new(Some(keys), None, psk::HINT)?;
+    Ok((authority, Arc::new(both), Arc::new(psk_only)))
+}
+
+/// Runs a service until it ends or the cloud stops.
+async fn until(stop: CancellationToken, service: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = service => {}
+    }
+}
+
+fn failed(address: SocketAddr, Named { what, option }: Named, source: io::Error) -> StartError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::Busy { address, what, option, source },
+        io::ErrorKind::PermissionDenied => StartError::Forbidden { address, what, option, source },
+        _ => StartError::Listen { address, what, option, source },
+    }
+}
+
+/// A listener that takes an address over from a process that just ended, but never from one that lives.
+fn bind_tcp(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // On unix this is about addresses in TIME_WAIT only; two listeners at a time stay impossible.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = std::net::TcpListener::from(socket);
+    let at = listener.local_addr()?;
+    Ok((listener, at))
+}
+
+fn listen(at: Listen, named: Named) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    match at {
+        Listen::Off => Ok(None),
+        Listen::At(address) => bind_tcp(address)
+            .and_then(|(listener, at)| Ok(Some((TcpListener::from_std(listener)?, at))))
+            .map_err(|e| failed(address, named, e)),
+    }
+}
+
+type DnsSockets = (std::net::UdpSocket, std::net::TcpListener, SocketAddr);
+
+/// UDP and TCP on the same port.
+fn listen_dns(at: Listen) -> Result<Option<DnsSockets>, StartError> {
+    let Listen::At(address) = at else { return Ok(None) };
+    let bind = || -> io::Result<DnsSockets> {
+        let udp = std::net::UdpSocket::bind(address)?;
+        udp.set_nonblocking(true)?;
+        let (tcp, at) = bind_tcp(udp.local_addr()?)?;
+        Ok((udp, tcp, at))
+    };
+    let mut last = None;
+    // A free UDP port may be taken for TCP; with a chosen port there is nothing to try again.
+    for _ in 0..if address.port() == 0 { DNS_PORTS } else { 1 } {
+        match bind() {
+            Ok(sockets) => return Ok(Some(sockets)),
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.unwrap_or_else(|| io::Error::from(io::ErrorKind::AddrInUse));
+    Err(failed(address, DNS, error))
 }

@@ -23,7 +23,7 @@ pub mod offer;
 pub mod stream;
 
 pub use acceptor::{Acceptor, PskKeys};
-pub use authority::{Authority, AuthorityError, Names};
+pub use authority::{Authority, AuthorityError, NameError, Names};
 pub use certificate::Certificate;
 pub use connector::Connector;
 pub use error::{Moment, TlsError, UnknownIdentity};
