@@ -114,6 +114,22 @@ impl Default for Limits {
     }
 }
 
+/// How often devices are asked for their points over MQTT (protocol 31). Passive points, energy among them, are reported
+/// only after such a question (cloud.md 6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queries {
+    /// Products with passive points.
+    pub passive: Duration,
+    /// All others.
+    pub others: Duration,
+}
+
+impl Default for Queries {
+    fn default() -> Self {
+        Self { passive: Duration::from_secs(60), others: Duration::from_secs(15 * 60) }
+    }
+}
+
 /// Settings of DNS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dns {
@@ -153,6 +169,8 @@ pub struct Config {
     pub time_zone: Option<String>,
     /// Limits.
     pub limits: Limits,
+    /// Questions for points over MQTT.
+    pub queries: Queries,
     /// DNS.
     pub dns: Dns,
     /// Broker for people's clients; `None`: the embedded one.
@@ -168,6 +186,7 @@ impl Config {
             advertise: Advertise::default(),
             time_zone: None,
             limits: Limits::default(),
+            queries: Queries::default(),
             dns: Dns::default(),
             external_broker: None,
         }

@@ -86,6 +86,21 @@ pub enum What {
         /// Percent.
         percent: u8,
     },
+    /// An answer to a question other than for points (protocol 23).
+    Answer {
+        /// The question: `sigQry` for the Wi-Fi signal.
+        question: String,
+        /// The Wi-Fi signal in dBm, if that was the question.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+    },
+    /// A command with an `ackId` arrived (protocol 26).
+    Acknowledged {
+        /// The command's.
+        ack_id: String,
+    },
+    /// A log was uploaded (protocol 45).
+    LogUploaded,
     /// A device says that it was reset by hand, or unbinds.
     Reset,
     /// Something was refused.

@@ -1,107 +1,63 @@
 //! The MQTT sessions of devices: login, reports, commands, calls (cloud.md 4).
 //!
-//! Devices meet this server and no broker: it never sends CONNACK 5, which makes a device forget its owner, it
-//! acknowledges at once, and a device sees its own topics only. Clients of people, told apart by their login, are
-//! handed on to [`crate::people`] with the bytes that were read.
+//! Devices meet this server and no broker: it never sends CONNACK 5, which makes a device forget its owner (cloud.md
+//! 1.7), it acknowledges at once, and a device sees its own topics only. Clients of people, told apart by their login,
+//! are handed on to [`crate::people`] with the bytes that were read.
+//!
+//! | module | does |
+//! |---|---|
+//! | `connect` | the CONNECT and who it is: a device, hardware that waits for its activation, a person, a stranger |
+//! | `session` | one connection: packets in, packets out, deadlines |
+//! | `hear` | what a device publishes: reports, calls |
+//! | `seal` | messages to devices |
+//! | `packet` | packets of MQTT 3.1, 3.1.1 and 5 as one kind |
+//! | [`desk`] | the payload of a publish to a typed message; no sockets, no clock |
+//! | [`replay`] | the rule by which old messages are told |
+//! | `outbox` | what waits to be sent, and what waits for its PUBACK |
+//! | `seat` | the place of a device that is logged in; what its session and its callers share |
+//! | `devices` | all seats; sending |
+//! | `set` | setting points and waiting for the report that shows them |
+//! | `rpc` | gateway calls over MQTT |
+//! | `pace` | how many messages a device may send |
+//!
+//! A session costs little while nothing happens: no buffers, one task, one timer.
+
+mod connect;
+pub mod desk;
+mod devices;
+mod hear;
+mod outbox;
+mod pace;
+mod packet;
+mod passive;
+pub mod replay;
+mod rpc;
+mod seal;
+mod seat;
+mod session;
+mod set;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use landfall_proto::dp::Dps;
-use landfall_proto::id::{Cid, DeviceId, Uuid};
-use landfall_proto::mqtt::Content;
+pub use devices::{Counts, Devices, SendError};
+pub use set::Outcome;
 
 use crate::listen::{Link, Stream};
 use crate::shared::Shared;
 
 /// Serves one MQTT connection until it ends.
-pub async fn serve<S: Stream>(_shared: Arc<Shared>, _stream: S, _link: Link) {}
-
-/// The devices that are logged in.
-#[derive(Debug, Default)]
-pub struct Devices {}
-
-/// Why nothing was sent to a device.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// It is not logged in.
-    #[error("{0} is not connected to the cloud")]
-    Offline(DeviceId),
-    /// It does not take what we send fast enough.
-    #[error("{0} does not take what is sent to it")]
-    Congested(DeviceId),
-    /// No hardware with this uuid waits for a token.
-    #[error("no hardware with the uuid {0} waits for a token")]
-    NotWaiting(Uuid),
-    /// We have no local key to seal a message with.
-    #[error("no local key of {0} is known")]
-    NoKey(DeviceId),
+pub async fn serve<S: Stream>(shared: Arc<Shared>, stream: S, link: Link) {
+    connect::serve(shared, stream, link).await;
 }
 
-/// How a command ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// A report showed all values.
-    Confirmed,
-    /// No report showed them in time; the points that were seen, with other values or not at all.
-    Unconfirmed {
-        /// What was reported of them since.
-        seen: Dps,
-    },
-    /// It was not sent, or the connection ended before it was confirmed.
-    Failed(SendError),
-}
-
-impl Devices {
-    /// Nobody is logged in.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Whether a device is logged in.
-    pub fn is_connected(&self, _id: &DeviceId) -> bool {
-        false
-    }
-
-    /// Seals a message in the device's envelope and under its key, and sends it.
-    ///
-    /// # Errors
-    /// It is not connected, has no key, or does not read.
-    pub fn send(&self, _shared: &Shared, id: &DeviceId, _content: Content) -> Result<(), SendError> {
-        Err(SendError::Offline(id.clone()))
-    }
-
-    /// Sends an envelope that a person's client sealed by itself, as it is.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_sealed(&self, id: &DeviceId, _payload: bytes::Bytes) -> Result<(), SendError> {
-        Err(SendError::Offline(id.clone()))
-    }
-
-    /// Sets points and waits until a report shows them, at most this long.
-    pub async fn set(
-        &self,
-        _shared: &Shared,
-        id: &DeviceId,
-        _cid: Option<&Cid>,
-        _dps: Dps,
-        _patience: Duration,
-    ) -> Outcome {
-        Outcome::Failed(SendError::Offline(id.clone()))
-    }
-
-    /// Sends an activation token (protocol 46) to hardware that waits for one (cloud.md 1.6).
-    ///
-    /// # Errors
-    /// It does not wait, or its auth key is unknown.
-    pub fn send_token(
-        &self,
-        _shared: &Shared,
-        uuid: &Uuid,
-        _token: &str,
-        _region: &str,
-    ) -> Result<(), SendError> {
-        Err(SendError::NotWaiting(uuid.clone()))
+/// Carries what people's clients publish to devices, each to that device only, until the broker for people ends. Does
+/// nothing when there is none, or when somebody carries already.
+pub async fn carry_inbox(shared: Arc<Shared>) {
+    let inbox = shared.people.inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let Some(mut inbox) = inbox else { return };
+    while let Some(to) = inbox.recv().await {
+        if let Err(e) = shared.devices.send_sealed(&to.device, to.payload) {
+            tracing::debug!(device = %to.device, "a person's message was not sent: {e}");
+        }
     }
 }

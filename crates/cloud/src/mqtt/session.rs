@@ -1,0 +1,631 @@
+//! One connection of a device: packets in, packets out, deadlines. What a device says is judged in `hear`.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::num::NonZeroU16;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use bytestring::ByteString;
+use landfall_proto::dp::DpId;
+use landfall_proto::id::{DeviceId, Uuid};
+use landfall_proto::mqtt::content::PointQuery;
+use landfall_proto::mqtt::{Codec, Content, Envelope, Topic};
+use rmqtt_codec::error::{DecodeError, EncodeError};
+use rmqtt_codec::types::QoS;
+use rmqtt_codec::v5::DisconnectReasonCode;
+use tokio::io::{AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connect;
+use super::desk::Desk;
+use super::devices::{Counters, Name};
+use super::outbox::{Late, Load, Order, Outbox};
+use super::pace::{Bucket, Pace};
+use super::packet::{Grant, Packet, Wire};
+use super::passive;
+use super::replay::Counting;
+use super::seal;
+use super::seat::Seat;
+use crate::backend::Registration;
+use crate::event::What;
+use crate::handshake::{Mark, Step};
+use crate::listen::{Link, Stream};
+use crate::shared::Shared;
+
+/// Read at a time; on the stack, so that a silent connection has no buffer.
+const CHUNK: usize = 4 * 1024;
+/// While so much waits to be written, nothing more is taken from the queue.
+const UNWRITTEN: usize = 16 * 1024;
+/// While so much waits to be written, nothing more is read.
+const CLOGGED: usize = 64 * 1024;
+/// A question for points that would disturb a set is put off by this.
+const PUT_OFF: Duration = Duration::from_secs(5);
+/// Saying goodbye may take this long.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Pending keys whose use could not be stored are tried again after this.
+const STORE_AGAIN: Duration = Duration::from_secs(30);
+/// No deadline is further away.
+const FAR: Duration = Duration::from_secs(24 * 3_600);
+
+/// Whose session it is.
+#[derive(Debug)]
+pub(super) enum Owner {
+    /// An activated device.
+    Device {
+        /// The id that it logged in with: its own, or a former one.
+        client: DeviceId,
+        /// What is known of it.
+        device: Arc<Registration>,
+        /// Its desk.
+        desk: Desk,
+        /// Its numbers.
+        counting: Counting,
+    },
+    /// Hardware that waits for its activation: it gets a token and may say nothing (cloud.md 1.6).
+    Waiting {
+        /// The hardware.
+        uuid: Uuid,
+        /// What is known of it.
+        device: Arc<Registration>,
+        /// Under its auth key.
+        codec: Box<Codec>,
+        /// What it announced.
+        envelope: Envelope,
+    },
+}
+
+impl Owner {
+    pub(super) const fn device(&self) -> &Arc<Registration> {
+        match self {
+            Self::Device { device, .. } | Self::Waiting { device, .. } => device,
+        }
+    }
+
+    /// Where commands go.
+    fn inbox(&self) -> Topic {
+        match self {
+            Self::Device { client, .. } => Topic::In(client.clone()),
+            Self::Waiting { uuid, .. } => Topic::Activation(uuid.clone()),
+        }
+    }
+
+    fn owns(&self, topic: &Topic) -> bool {
+        match self {
+            Self::Device { client, .. } => topic.device() == Some(client),
+            Self::Waiting { uuid, .. } => topic.uuid() == Some(uuid),
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    #[error("it said goodbye")]
+    Goodbye,
+    #[error("it closed the connection")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    #[error("silent for {} s, one and a half times its keepalive", .0.as_secs())]
+    Silent(Duration),
+    #[error("it read nothing for {} s", .0.as_secs())]
+    Unread(Duration),
+    #[error("a newer connection of it took over")]
+    TakenOver,
+    #[error("more than {0} messages a second, and it did not slow down")]
+    TooMuch(u32),
+    #[error("a malformed packet: {0}")]
+    Malformed(#[from] DecodeError),
+    #[error("{0}, which a client may not send")]
+    OutOfPlace(&'static str),
+    #[error("a message at QoS 2")]
+    ExactlyOnce,
+    #[error("it is not registered any more")]
+    Removed,
+    #[error("a packet of ours could not be written: {0}")]
+    Unwritable(#[from] EncodeError),
+}
+
+impl End {
+    /// The code of the refusal that it is, if it is one.
+    const fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Unread(_) => Some("mqtt.unread"),
+            Self::TooMuch(_) => Some("mqtt.rate"),
+            Self::Malformed(_) => Some("mqtt.malformed"),
+            Self::OutOfPlace(_) => Some("mqtt.out_of_place"),
+            Self::ExactlyOnce => Some("mqtt.qos"),
+            Self::Removed => Some("mqtt.removed"),
+            _ => None,
+        }
+    }
+
+    /// What MQTT 5 clients are told.
+    const fn reason(&self) -> Option<DisconnectReasonCode> {
+        Some(match self {
+            Self::Goodbye | Self::Closed | Self::Broken(_) | Self::Unread(_) => return None,
+            Self::Silent(_) => DisconnectReasonCode::KeepAliveTimeout,
+            Self::TakenOver => DisconnectReasonCode::SessionTakenOver,
+            Self::TooMuch(_) => DisconnectReasonCode::MessageRateTooHigh,
+            Self::Malformed(DecodeError::MaxSizeExceeded { .. }) => DisconnectReasonCode::PacketTooLarge,
+            Self::Malformed(_) => DisconnectReasonCode::MalformedPacket,
+            Self::OutOfPlace(_) => DisconnectReasonCode::ProtocolError,
+            Self::ExactlyOnce => DisconnectReasonCode::QosNotSupported,
+            Self::Removed => DisconnectReasonCode::AdministrativeAction,
+            Self::Unwritable(_) => DisconnectReasonCode::UnspecifiedError,
+        })
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Session<S> {
+    pub(super) shared: Arc<Shared>,
+    stream: S,
+    pub(super) link: Link,
+    pub(super) wire: Wire,
+    pub(super) owner: Owner,
+    name: Name,
+    pub(super) seat: Arc<Seat>,
+    input: BytesMut,
+    pub(super) output: BytesMut,
+    /// When `output` was written to last, or began to fill.
+    written_at: Option<Instant>,
+    outbox: Outbox,
+    pub(super) bucket: Bucket,
+    /// Nothing is read before.
+    read_at: Option<Instant>,
+    heard_at: Instant,
+    silence: Duration,
+    pub(super) hears_answers: bool,
+    pub(super) hears_files: bool,
+    ask_at: Option<Instant>,
+    ask_every: Duration,
+    passive: Vec<DpId>,
+    /// The envelope seen in this connection.
+    pub(super) seen: Option<Envelope>,
+    store_again_at: Option<Instant>,
+}
+
+impl<S: Stream> Session<S> {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: S,
+        link: Link,
+        wire: Wire,
+        receive_max: Option<NonZeroU16>,
+        owner: Owner,
+        name: Name,
+        seat: Arc<Seat>,
+        input: BytesMut,
+    ) -> Self {
+        let now = Instant::now();
+        let limits = &shared.config.limits;
+        let silence = seat.state().silence;
+        Self {
+            bucket: Bucket::new(limits.messages_per_second, now),
+            ask_every: shared.config.queries.others,
+            stream,
+            link,
+            wire,
+            owner,
+            name,
+            seat,
+            input,
+            output: BytesMut::new(),
+            written_at: None,
+            outbox: Outbox::new(receive_max),
+            read_at: None,
+            heard_at: now,
+            silence,
+            hears_answers: false,
+            hears_files: false,
+            ask_at: None,
+            passive: Vec::new(),
+            seen: None,
+            store_again_at: None,
+            shared,
+        }
+    }
+
+    /// Lives until the end.
+    pub(super) async fn run(mut self) {
+        connect::logged_in(&self.shared, &self.link, self.owner.device());
+        let _seated = Seated {
+            shared: Arc::clone(&self.shared),
+            name: self.name.clone(),
+            seat: Arc::clone(&self.seat),
+        };
+        let end = match self.wire.welcome(self.shared.config.limits.mqtt_packet, &mut self.output) {
+            Ok(()) => self.live().await,
+            Err(e) => e.into(),
+        };
+        let (device, peer) = (Arc::clone(self.owner.device()), Some(self.link.peer));
+        if let Some(code) = end.refusal() {
+            self.refuse(code, end.to_string());
+        }
+        self.shared.tell(Some(&device), peer, What::Disconnect { why: end.to_string() });
+        if let Some(reason) = end.reason()
+            && self.wire.goodbye(reason, &mut self.output).is_ok()
+        {
+            let Self { stream, output, .. } = &mut self;
+            // Whoever is cut need not listen.
+            let _unheard = timeout(GOODBYE, async {
+                stream.write_all(output).await?;
+                stream.shutdown().await
+            })
+            .await;
+        }
+    }
+
+    async fn live(&mut self) -> End {
+        let sleep = sleep_until(Instant::now() + FAR);
+        tokio::pin!(sleep);
+        // What came together with the CONNECT.
+        if let Err(end) = self.take_input(Instant::now()) {
+            return end;
+        }
+        loop {
+            let now = Instant::now();
+            if let Err(end) = self.turn(now) {
+                return end;
+            }
+            let deadline = self.deadline(now);
+            // A deadline that moves away costs nothing: the timer fires early once and is set anew.
+            if deadline < sleep.deadline() || sleep.is_elapsed() {
+                sleep.as_mut().reset(deadline);
+            }
+            let reading = self.read_at.is_none() && self.output.len() < CLOGGED;
+            let Self { stream, input, output, seat, .. } = self;
+            let io = poll_fn(|cx| poll_io(stream, input, output, reading, cx));
+            tokio::select! {
+                biased;
+                () = seat.wake.notified() => {}
+                io = io => {
+                    let now = Instant::now();
+                    match io {
+                        Ok(Io::Wrote) => self.written_at = Some(now),
+                        Ok(Io::Read(0)) => return End::Closed,
+                        Ok(Io::Read(_)) => {
+                            if let Err(end) = self.take_input(now) {
+                                return end;
+                            }
+                        }
+                        Err(e) => return End::Broken(e),
+                    }
+                }
+                () = &mut sleep => {}
+            }
+        }
+    }
+
+    /// All that is due now.
+    fn turn(&mut self, now: Instant) -> Result<(), End> {
+        if self.output.is_empty() {
+            self.written_at = None;
+            self.output = BytesMut::new();
+        }
+        let limits = &self.shared.config.limits;
+        if self.written_at.is_some_and(|at| now - at >= limits.write_patience) {
+            return Err(End::Unread(limits.write_patience));
+        }
+        if self.read_at.is_some_and(|at| at <= now) {
+            self.read_at = None;
+            // While we did not read, it was not silent.
+            self.heard_at = now;
+        }
+        if self.read_at.is_none() {
+            match self.bucket.judge(now) {
+                Pace::Fine => {}
+                Pace::Wait(until) => self.read_at = Some(until),
+                Pace::TooMuch => return Err(End::TooMuch(limits.messages_per_second)),
+            }
+        }
+        let clogged = self.output.len() >= CLOGGED;
+        if self.read_at.is_none() && !clogged && now - self.heard_at >= self.silence {
+            return Err(End::Silent(self.silence));
+        }
+        while let Some(late) = self.outbox.late(now) {
+            match late {
+                Late::Again { id, topic, payload } => {
+                    self.wire.publish(topic, payload, Some(id), true, &mut self.output)?;
+                }
+                Late::Lost => {
+                    tracing::debug!(device = %self.owner.device().id, "a message was not acknowledged")
+                }
+            }
+        }
+        if self.ask_at.is_some_and(|at| at <= now) {
+            self.ask(now);
+        }
+        self.take_orders(now)?;
+        if !self.output.is_empty() && self.written_at.is_none() {
+            self.written_at = Some(now);
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, now: Instant) -> Instant {
+        let silence = self.read_at.is_none().then(|| self.heard_at + self.silence);
+        let unread = self.written_at.map(|at| at + self.shared.config.limits.write_patience);
+        let due = [silence, unread, self.read_at, self.ask_at, self.outbox.due()];
+        due.into_iter().flatten().min().unwrap_or(now + FAR).max(now)
+    }
+
+    /// Asks for the points, unless somebody waits for what only the device's own report can prove.
+    fn ask(&mut self, now: Instant) {
+        if self.seat.state().expectations.iter().any(super::set::Expectation::acts) {
+            self.ask_at = Some(now + PUT_OFF);
+            return;
+        }
+        self.ask_at = Some(now + self.ask_every);
+        let points = (!self.passive.is_empty()).then(|| self.passive.clone());
+        let content = Content::Query(PointQuery { points });
+        // A device that does not read has enough in its queue.
+        let _full = self.seat.order(Order { load: Load::Message(content), repeat: true, ticket: None }, None);
+    }
+
+    /// Sends what waits, as far as the device takes it.
+    fn take_orders(&mut self, now: Instant) -> Result<(), End> {
+        loop {
+            let (order, acknowledges) = {
+                let mut state = self.seat.state();
+                if state.taken_over {
+                    return Err(End::TakenOver);
+                }
+                let Some(acknowledges) = state.commands else { return Ok(()) };
+                if !self.outbox.has_room() || self.output.len() >= UNWRITTEN {
+                    return Ok(());
+                }
+                let Some(order) = state.queue.pop_front() else {
+                    // A queue that was used once is not kept.
+                    if state.queue.capacity() > 0 {
+                        state.queue = std::collections::VecDeque::new();
+                    }
+                    return Ok(());
+                };
+                if matches!(&order.load, Load::Message(Content::Query(_))) {
+                    state.asked_at = Some(now);
+                }
+                (order, acknowledges)
+            };
+            self.send(order, acknowledges, now)?;
+        }
+    }
+
+    fn send(&mut self, order: Order, acknowledges: bool, now: Instant) -> Result<(), End> {
+        let Order { load, repeat, ticket } = order;
+        let payload = match load {
+            Load::Sealed(payload) => payload,
+            Load::Message(content) => {
+                let sequence = self.seat.track.next_sequence(self.shared.clock.unix());
+                let sealed =
+                    seal::seal(&mut self.owner, content, self.seen, &self.link, sequence, &self.shared);
+                match sealed {
+                    Ok(payload) => payload,
+                    Err(e) => {
+                        tracing::warn!(device = %self.owner.device().id, "a message was not sealed: {e}");
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        let topic = ByteString::from(self.owner.inbox().to_string());
+        let id = acknowledges.then(|| {
+            let again = (repeat && self.wire.repeats()).then(|| (topic.clone(), payload.clone()));
+            self.outbox.send(now, ticket, again)
+        });
+        if !self.wire.publish(topic, payload, id, false, &mut self.output)? {
+            tracing::debug!(device = %self.owner.device().id, "a message is larger than the client takes");
+            return Ok(());
+        }
+        if let Some(ticket) = ticket {
+            self.seat.progress(ticket, true, now);
+        }
+        Ok(())
+    }
+
+    /// Reads the packets that are complete.
+    fn take_input(&mut self, now: Instant) -> Result<(), End> {
+        let mut packets = 0;
+        while let Some(packet) = self.wire.decode(&mut self.input)? {
+            packets += 1;
+            self.handle(packet, now)?;
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if packets > 0 {
+            self.heard_at = now;
+            self.seat.hear(packets, now);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, packet: Packet, now: Instant) -> Result<(), End> {
+        match packet {
+            Packet::Publish { topic, payload, id, dup } => {
+                // At once: stock firmware closes after three that are missing (cloud.md 4.1).
+                if let Some(id) = id {
+                    self.wire.acknowledge(id, &mut self.output)?;
+                }
+                self.bucket.take(now);
+                self.published(&topic, &payload, dup, now)
+            }
+            Packet::Acknowledged(id) => {
+                if let Some(ticket) = self.outbox.acknowledged(id) {
+                    self.seat.progress(ticket, false, now);
+                }
+                Ok(())
+            }
+            Packet::Subscribe(id, filters) => {
+                self.bucket.take(now);
+                let grants: Vec<_> = filters.iter().map(|(f, qos)| self.subscribe(f, *qos, now)).collect();
+                Ok(self.wire.granted(id, &grants, &mut self.output)?)
+            }
+            Packet::Unsubscribe(id, filters) => {
+                self.bucket.take(now);
+                for filter in &filters {
+                    self.unsubscribe(filter);
+                }
+                Ok(self.wire.unsubscribed(id, filters.len(), &mut self.output)?)
+            }
+            Packet::Ping => Ok(self.wire.pong(&mut self.output)?),
+            Packet::Disconnect => Err(End::Goodbye),
+            Packet::ExactlyOnce => Err(End::ExactlyOnce),
+            Packet::OutOfPlace(what) => Err(End::OutOfPlace(what)),
+        }
+    }
+
+    fn subscribe(&mut self, filter: &str, qos: QoS, now: Instant) -> Grant {
+        let acknowledges = qos != QoS::AtMostOnce;
+        let Some(topic) = Topic::parse(filter) else {
+            if filter.contains(['+', '#']) {
+                self.foreign_topic("subscribed", filter);
+                return Grant::Refused;
+            }
+            // Logs, media and what else there is: acknowledged, and nothing ever comes (cloud.md 4.2).
+            return Grant::Granted(acknowledges);
+        };
+        if !self.owner.owns(&topic) {
+            self.foreign_topic("subscribed", filter);
+            return Grant::Refused;
+        }
+        match topic {
+            Topic::In(_) => {
+                self.seat.state().commands = Some(acknowledges);
+                self.step(Step::Subscribed);
+                self.plan_questions(now);
+            }
+            Topic::Activation(_) => {
+                self.seat.state().commands = Some(acknowledges);
+                self.step(Step::Subscribed);
+            }
+            Topic::RpcResponse(_) => self.hears_answers = true,
+            Topic::RpcFile(_) => self.hears_files = true,
+            Topic::Out(_) | Topic::RpcRequest(_) | Topic::Camera(_) => {}
+        }
+        Grant::Granted(acknowledges)
+    }
+
+    fn unsubscribe(&mut self, filter: &str) {
+        match Topic::parse(filter).filter(|topic| self.owner.owns(topic)) {
+            Some(Topic::In(_) | Topic::Activation(_)) => {
+                self.seat.state().commands = None;
+                self.ask_at = None;
+            }
+            Some(Topic::RpcResponse(_)) => self.hears_answers = false,
+            Some(Topic::RpcFile(_)) => self.hears_files = false,
+            _ => {}
+        }
+    }
+
+    /// Points are asked for now, and every so often: passive ones are not reported otherwise (cloud.md 6.2).
+    fn plan_questions(&mut self, now: Instant) {
+        let device = self.owner.device();
+        let (schema, _) = self.shared.backend.schema_of(device.product_id.as_ref(), Some(&device.id));
+        self.passive = passive::points(&schema);
+        let queries = &self.shared.config.queries;
+        self.ask_every = if self.passive.is_empty() { queries.others } else { queries.passive };
+        // All points first.
+        let content = Content::Query(PointQuery::default());
+        let _full = self.seat.order(Order { load: Load::Message(content), repeat: true, ticket: None }, None);
+        self.ask_at = Some(now + self.ask_every);
+    }
+
+    /// Something to do with a topic that is not the client's: nothing comes of it, and it is told.
+    pub(super) fn foreign_topic(&mut self, did: &str, topic: &str) {
+        Counters::add(&self.shared.devices.counters.foreign_topics);
+        let topic: String = topic.chars().take(128).collect();
+        self.refuse("mqtt.topic", format!("it {did} {topic:?}, which is not its own"));
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark { at: self.shared.clock.unix(), count: 1, over: self.link.over, peer: Some(self.link.ip()) }
+    }
+
+    pub(super) fn step(&self, step: Step) {
+        self.shared.handshakes.step(self.owner.device().id.as_str(), step, self.mark());
+    }
+
+    pub(super) fn refuse(&self, code: &'static str, why: String) {
+        let device = self.owner.device();
+        self.shared.handshakes.refused(device.id.as_str(), code, self.mark());
+        self.shared.tell(Some(device), Some(self.link.peer), What::Refusal { code, why });
+    }
+
+    /// The pending keys were used: that is stored beside the session, which a slow backend does not hold up.
+    pub(super) fn pending_used(&mut self) {
+        let now = Instant::now();
+        if self.store_again_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.store_again_at = Some(now + STORE_AGAIN);
+        let (shared, device, peer) =
+            (Arc::clone(&self.shared), Arc::clone(self.owner.device()), self.link.peer);
+        tokio::spawn(async move {
+            match shared.backend.keys_used(&device.id).await {
+                Ok(()) => shared.tell(Some(&device), Some(peer), What::KeysUsed),
+                Err(e) => tracing::warn!(device = %device.id, "the use of its new keys was not stored: {e}"),
+            }
+        });
+    }
+}
+
+/// Gives the seat back however the session ends.
+struct Seated {
+    shared: Arc<Shared>,
+    name: Name,
+    seat: Arc<Seat>,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.shared.devices.leave(&self.name, &self.seat);
+    }
+}
+
+/// What a poll of the stream did.
+enum Io {
+    Read(usize),
+    Wrote,
+}
+
+/// Writes what waits, then reads what came. The buffer for reading is on the stack.
+fn poll_io<S: Stream>(
+    stream: &mut S,
+    input: &mut BytesMut,
+    output: &mut BytesMut,
+    reading: bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Io>> {
+    if !output.is_empty() {
+        match Pin::new(&mut *stream).poll_write(cx, output) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(n)) => {
+                output.advance(n);
+                if output.is_empty() {
+                    // What is not flushed now is flushed by the next write.
+                    let _later = Pin::new(&mut *stream).poll_flush(cx)?;
+                }
+                return Poll::Ready(Ok(Io::Wrote));
+            }
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+            Poll::Pending => {}
+        }
+    }
+    if !reading {
+        return Poll::Pending;
+    }
+    let mut chunk = [const { MaybeUninit::uninit() }; CHUNK];
+    let mut buffer = ReadBuf::uninit(&mut chunk);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    input.extend_from_slice(buffer.filled());
+    Poll::Ready(Ok(Io::Read(buffer.filled().len())))
+}
