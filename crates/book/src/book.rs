@@ -6,6 +6,7 @@ use landfall_proto::id::{DeviceId, Uuid};
 use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, NameError, checked_name};
+use crate::people::{Hardware, Person, PersonError};
 
 /// Why the book can't be changed so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,15 @@ pub enum BookError {
         /// The names of its sub-devices.
         children: Vec<String>,
     },
+    /// The user name won't do.
+    #[error(transparent)]
+    Person(#[from] PersonError),
+    /// A list that is as long as lists may be.
+    #[error("{0} entries are enough")]
+    Full(usize),
+    /// Too many devices were given keys and never used them.
+    #[error("{0} devices were given keys and never used them")]
+    Unused(usize),
     /// Two entries that can't stand beside each other; only a file changed by hand holds such.
     #[error("two devices share {0}")]
     Clash(String),
@@ -72,11 +82,14 @@ fn ids_listed(ids: &[DeviceId]) -> String {
     ids.iter().map(DeviceId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The devices, in the order in which they came.
+/// The devices, in the order in which they came; beside them hardware without a registration, and people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct Book {
     devices: Vec<Device>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hardware: Vec<Hardware>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) people: Vec<Person>,
 }
 
 /// Names are the same whatever the case of their letters.
@@ -87,18 +100,24 @@ fn fold(name: &str) -> String {
 impl Book {
     /// An empty book.
     pub const fn new() -> Self {
-        Self { devices: Vec::new() }
+        Self::as_read(Vec::new())
     }
 
     /// Devices that are shown as a file has them, twice the same name included. For reading only: such a book is
     /// never stored.
     pub(crate) const fn as_read(devices: Vec<Device>) -> Self {
-        Self { devices }
+        Self { devices, hardware: Vec::new(), people: Vec::new() }
     }
 
     /// The devices.
     pub fn devices(&self) -> &[Device] {
         &self.devices
+    }
+
+    /// Whether it holds what a program that knows no stand-in cloud would lose.
+    pub(crate) fn has_cloud_side(&self) -> bool {
+        let of_cloud = |d: &Device| !d.cloud.is_empty() || d.key_history.iter().any(|p| p.sec.is_some());
+        !self.hardware.is_empty() || !self.people.is_empty() || self.devices.iter().any(of_cloud)
     }
 
     /// No devices.
@@ -128,6 +147,21 @@ impl Book {
     pub fn by_uuid(&self, uuid: &Uuid) -> Option<&Device> {
         let mut claims = self.devices.iter().filter(|d| d.uuid.as_ref() == Some(uuid));
         claims.next().filter(|_| claims.next().is_none())
+    }
+
+    /// The hardware with this uuid; none when no device claims it.
+    pub(crate) fn only_by_uuid(&self, uuid: &Uuid) -> Result<Option<&Device>, BookError> {
+        let mut claims = self.devices.iter().filter(|d| d.uuid.as_ref() == Some(uuid));
+        match (claims.next(), claims.next()) {
+            (_, Some(_)) => Err(BookError::Clash(format!("the uuid {uuid}"))),
+            (one, None) => Ok(one),
+        }
+    }
+
+    /// The same, to change.
+    pub(crate) fn only_by_uuid_mut(&mut self, uuid: &Uuid) -> Result<Option<&mut Device>, BookError> {
+        let id = self.only_by_uuid(uuid)?.map(|d| d.id.clone());
+        Ok(id.and_then(|id| self.by_id_mut(&id)))
     }
 
     /// The sub-devices of a gateway.
@@ -298,7 +332,9 @@ impl Book {
         let mut names = std::collections::HashSet::new();
         for d in &self.devices {
             checked_name(&d.name)?;
-            for id in std::iter::once(&d.id).chain(&d.aliases) {
+            // An id that waits for its first use may be one that the device has or had.
+            let waiting = d.cloud.pending.as_ref().map(|p| &p.id).filter(|id| d.ids().all(|i| i != *id));
+            for id in d.ids().chain(waiting) {
                 if !ids.insert(id) {
                     return Err(BookError::Clash(format!("the id {id}")));
                 }

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use landfall_proto::id::{Cid, DeviceId, LocalKey, ProductId, Uuid};
+use landfall_proto::id::{Cid, DeviceId, LocalKey, ProductId, SecKey, Uuid};
 use landfall_proto::lan::{TCP_PORT, Version};
 use landfall_proto::schema::Schema;
+use landfall_proto::schema_text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::cloud_side::CloudSide;
 use crate::mapping::Mapping;
+use crate::secret_text;
 
 /// Longest name in bytes; the vendor's app stops far below.
 pub const MAX_NAME: usize = 256;
@@ -58,8 +61,11 @@ pub fn checked_name(text: &str) -> Result<String, NameError> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastKey {
     /// The key.
-    #[serde(with = "key_text")]
+    #[serde(with = "secret_text")]
     pub key: LocalKey,
+    /// The sec key that went with it, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "secret_text::optional")]
+    pub sec: Option<SecKey>,
     /// When another took its place, in seconds since 1970-01-01 UTC.
     pub replaced: u64,
 }
@@ -75,7 +81,7 @@ pub struct Device {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported_name: Option<String>,
     /// Its local key. A sub-device talks under its gateway's.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_key_text")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "secret_text::optional")]
     pub key: Option<LocalKey>,
     /// Keys it had before, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -122,6 +128,9 @@ pub struct Device {
     /// What its data points are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<Mapping>,
+    /// What the stand-in cloud keeps of it.
+    #[serde(default, skip_serializing_if = "CloudSide::is_empty")]
+    pub cloud: CloudSide,
     /// Fields of imported files that mean nothing to us, kept for the tools that wrote them (icon, model, biz_type...).
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -150,6 +159,7 @@ impl Device {
             sleeper: false,
             device22: false,
             mapping: None,
+            cloud: CloudSide::default(),
             extra: Map::new(),
         }
     }
@@ -164,21 +174,47 @@ impl Device {
         self.cid.is_some()
     }
 
-    /// What is known of its points; empty when nothing is.
-    pub fn schema(&self) -> Schema {
-        self.mapping.as_ref().map(|m| m.schema().clone()).unwrap_or_default()
+    /// Its id and its former ones.
+    pub fn ids(&self) -> impl Iterator<Item = &DeviceId> {
+        std::iter::once(&self.id).chain(&self.aliases)
     }
 
-    /// Takes another key; the one in use goes to the history. Returns whether anything changed.
+    /// What is known of its points: what the owner's files say, else what it was told at its activation; empty when
+    /// nothing is.
+    pub fn schema(&self) -> Schema {
+        if let Some(mapping) = &self.mapping {
+            return mapping.schema().clone();
+        }
+        let told = self.cloud.told.as_ref().filter(|t| !t.guess);
+        told.and_then(|t| schema_text::parse(&t.text).ok()).map(|read| read.schema).unwrap_or_default()
+    }
+
+    /// Takes another local key, of which no sec key is known unless it is a former one; the keys in use go to the
+    /// history. Returns whether anything changed.
     pub fn change_key(&mut self, key: LocalKey, now: u64) -> bool {
+        self.change_keys(key, None, now)
+    }
+
+    /// Takes other keys; those in use go to the history. Returns whether anything changed.
+    pub fn change_keys(&mut self, key: LocalKey, sec: Option<SecKey>, now: u64) -> bool {
         if self.key.as_ref() == Some(&key) {
-            return false;
+            let new = sec.is_some() && self.cloud.sec_key != sec;
+            if new {
+                self.cloud.sec_key = sec;
+                // The password follows from the sec key.
+                self.cloud.pinned = None;
+            }
+            return new;
         }
         // A key that came back is no longer a past one.
+        let back = self.key_history.iter().find(|p| p.key == key).and_then(|p| p.sec.clone());
         self.key_history.retain(|p| p.key != key);
+        let old_sec = std::mem::replace(&mut self.cloud.sec_key, sec.or(back));
         if let Some(old) = self.key.replace(key) {
-            self.key_history.push(PastKey { key: old, replaced: now });
+            self.key_history.push(PastKey { key: old, sec: old_sec, replaced: now });
         }
+        // It belongs to the old keys.
+        self.cloud.pinned = None;
         true
     }
 }
@@ -194,35 +230,6 @@ fn is_false(b: &bool) -> bool {
     !*b
 }
 
-/// A key as text, in files that may hold it.
-pub(crate) mod key_text {
-    use super::{Deserialize, LocalKey};
-
-    pub(crate) fn serialize<S: serde::Serializer>(key: &LocalKey, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(key.expose_str())
-    }
-
-    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<LocalKey, D::Error> {
-        LocalKey::new(String::deserialize(d)?).map_err(serde::de::Error::custom)
-    }
-}
-
-pub(crate) mod optional_key_text {
-    use super::LocalKey;
-
-    #[allow(clippy::ref_option)] // serde's signature
-    pub(crate) fn serialize<S: serde::Serializer>(key: &Option<LocalKey>, s: S) -> Result<S::Ok, S::Error> {
-        match key {
-            Some(key) => s.serialize_some(key.expose_str()),
-            None => s.serialize_none(),
-        }
-    }
-
-    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<LocalKey>, D::Error> {
-        super::key_text::deserialize(d).map(Some)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,9 +242,9 @@ mod tests {
         assert!(d.key_history.is_empty());
         assert!(!d.change_key(key("a"), 2));
         assert!(d.change_key(key("b"), 3));
-        assert_eq!(d.key_history, [PastKey { key: key("a"), replaced: 3 }]);
+        assert_eq!(d.key_history, [PastKey { key: key("a"), sec: None, replaced: 3 }]);
         assert!(d.change_key(key("a"), 4));
-        assert_eq!(d.key_history, [PastKey { key: key("b"), replaced: 4 }]);
+        assert_eq!(d.key_history, [PastKey { key: key("b"), sec: None, replaced: 4 }]);
         assert!(!format!("{d:?}").contains("aaaa"));
         assert!(!format!("{d:?}").contains("bbbb"));
     }

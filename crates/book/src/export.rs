@@ -1,6 +1,6 @@
 //! tinytuya's devices.json out.
 
-use landfall_proto::id::DeviceId;
+use landfall_proto::id::{AuthKey, DeviceId, PskKey, SecKey};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -68,6 +68,17 @@ fn entry(d: &Device, keys: Keys) -> Entry<'_> {
     let mut extra = d.extra.clone();
     if !with {
         extra.retain(|name, _| !looks_secret(name));
+    } else {
+        let side = &d.cloud;
+        for (name, key) in [
+            ("auth_key", side.auth_key.as_ref().map(AuthKey::expose_str)),
+            ("sec_key", side.sec_key.as_ref().map(SecKey::expose_str)),
+            ("psk_key", side.psk_key.as_ref().map(PskKey::expose_str)),
+        ] {
+            if let Some(key) = key {
+                extra.insert(name.to_owned(), json!(key));
+            }
+        }
     }
     Entry {
         name: &d.name,

@@ -59,7 +59,9 @@ impl fmt::Display for Change {
 /// Merges entries into the book. What a file doesn't say stays as it is; a changed key goes to the key history.
 /// Doing it twice changes nothing the second time. `now`: seconds since 1970-01-01 UTC.
 pub fn merge(book: &mut Book, entries: &[Entry], now: u64) -> Vec<Outcome> {
-    entries.iter().map(|e| merge_one(book, e, now)).collect()
+    let outcomes = entries.iter().map(|e| merge_one(book, e, now)).collect();
+    book.settle_hardware();
+    outcomes
 }
 
 fn merge_one(book: &mut Book, entry: &Entry, now: u64) -> Outcome {
@@ -121,7 +123,7 @@ fn former(book: &mut Book, id: &DeviceId, key: Option<LocalKey>, now: u64) -> Ou
             && d.key.as_ref() != Some(&key)
             && d.key_history.iter().all(|p| p.key != key)
         {
-            d.key_history.insert(0, PastKey { key, replaced: now });
+            d.key_history.insert(0, PastKey { key, sec: None, replaced: now });
         }
         name.clone_from(&d.name);
     }
@@ -152,11 +154,20 @@ fn update(d: &mut Device, entry: &Entry, now: u64, changes: &mut Vec<Change>) {
     }
     if let Some(key) = &said.key {
         let had = d.key.is_some();
-        if d.change_key(key.clone(), now) {
-            let field = if had { "key changed (the old one is in the key history)" } else { "key" };
+        let same = d.key.as_ref() == Some(key);
+        if d.change_keys(key.clone(), said.cloud.sec_key.clone(), now) {
+            let field = if same {
+                "sec key"
+            } else if had {
+                "key changed (the old one is in the key history)"
+            } else {
+                "key"
+            };
             changes.push(Change { field, from: None, to: None });
         }
     }
+    replace_secret("auth key", &mut d.cloud.auth_key, said.cloud.auth_key.as_ref(), changes);
+    replace_secret("psk key", &mut d.cloud.psk_key, said.cloud.psk_key.as_ref(), changes);
     replace("address", &mut d.address, said.address.as_ref(), changes);
     // A file that gives an address without a port means the usual port.
     if said.address.is_some() && said.port.is_none() && d.port.is_some() {
@@ -201,6 +212,18 @@ fn update(d: &mut Device, entry: &Entry, now: u64, changes: &mut Vec<Change>) {
     }
     if others > 0 {
         changes.push(changed("other fields", None, format!("({others})")));
+    }
+}
+
+fn replace_secret<T: Clone + PartialEq>(
+    field: &'static str,
+    slot: &mut Option<T>,
+    said: Option<&T>,
+    changes: &mut Vec<Change>,
+) {
+    if said.is_some() && slot.as_ref() != said {
+        *slot = said.cloned();
+        changes.push(Change { field, from: None, to: None });
     }
 }
 

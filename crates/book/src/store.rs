@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::book::{Book, BookError};
 use crate::import::{self, ImportError};
 
-/// The number of the form in which we write. A file with a greater one was written by a newer Landfall.
-pub const SCHEMA: u32 = 1;
+/// The greatest number of a form that we read. A file with a greater one was written by a newer Landfall.
+pub const SCHEMA: u32 = 2;
+/// The form without a stand-in cloud. A book without keys and people of one is written in this form still, so that an
+/// older Landfall can go on with it.
+const WITHOUT_CLOUD: u32 = 1;
 /// The file in the data directory.
 pub const FILE_NAME: &str = "book.json";
 /// The file that carries the advisory lock; `book.json` itself is replaced at each change.
@@ -115,18 +118,14 @@ pub trait BookStore {
 #[derive(Serialize)]
 struct Written<'a> {
     schema: u32,
-    devices: &'a Book,
+    #[serde(flatten)]
+    book: &'a Book,
 }
 
 /// Read first, alone: a newer file may have another form beside it.
 #[derive(Deserialize)]
 struct Header {
     schema: u32,
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    devices: Book,
 }
 
 /// `book.json` in a data directory.
@@ -181,7 +180,8 @@ impl FileStore {
 
     /// Writes beside the book, then puts it in the book's place: at any moment one of the two is whole.
     fn write(&self, book: &Book) -> Result<(), StoreError> {
-        let mut text = serde_json::to_vec_pretty(&Written { schema: SCHEMA, devices: book })
+        let schema = if book.has_cloud_side() { SCHEMA } else { WITHOUT_CLOUD };
+        let mut text = serde_json::to_vec_pretty(&Written { schema, book })
             .map_err(|e| Self::io("write", &self.path)(e.into()))?;
         text.push(b'\n');
         replace_file(&self.path, &text)
@@ -257,10 +257,10 @@ impl BookStore for FileStore {
         if schema > SCHEMA {
             return Err(StoreError::Newer { path: path.clone(), found: schema });
         }
-        let Stored { devices } = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
-        devices.check().map_err(|source| StoreError::Contradiction { path: path.clone(), source })?;
+        let book: Book = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        book.check().map_err(|source| StoreError::Contradiction { path: path.clone(), source })?;
         self.warn_if_readable_by_others();
-        Ok(devices)
+        Ok(book)
     }
 
     fn update(&self, change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>) -> Result<Book, StoreError> {

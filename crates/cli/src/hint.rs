@@ -60,6 +60,11 @@ fn book(e: &BookError) -> Option<String> {
         BookError::Clash(_) => Some(
             "somebody changed the file by hand; take one of the two out of it with a text editor".to_owned(),
         ),
+        BookError::Unused(_) => {
+            Some("remove those that are nobody's with `landfall device remove NAME`".to_owned())
+        }
+        BookError::Person(_) => Some("choose another name".to_owned()),
+        BookError::Full(_) => Some("remove some first".to_owned()),
         BookError::Name(e) => name(e),
         BookError::Lookup(e) => Some(lookup(e)),
     }
@@ -96,7 +101,7 @@ fn import(e: &ImportError) -> Option<String> {
         }
         ImportError::Syntax { .. } => Some("check brackets, commas and quotes there; nothing was changed".to_owned()),
         ImportError::Shape { .. } => Some(
-            "known forms: tinytuya's devices.json and snapshot.json, tuya-cli's wizard list; nothing was changed"
+            "known forms: tinytuya's devices.json and snapshot.json, tuya-cli's wizard list, tuya-cloudcutter's deviceconfig; nothing was changed"
                 .to_owned(),
         ),
         ImportError::Entry { fault: f, .. } => Some(fault(f)),
@@ -109,6 +114,7 @@ fn fault(f: &Fault) -> String {
         Fault::Key(_) => {
             "copy the key again, all of its 16 characters; take care of quotes, backslashes and & ; < > in it"
         }
+        Fault::CloudKey(_) => "copy the key again, or leave it out",
         Fault::Id(_) | Fault::Missing | Fault::Twice(_) => {
             "each device needs its own id, 20 or 22 letters and digits"
         }

@@ -4,31 +4,20 @@
 //! Looking up is immediate and never waits for a disk or a network: a backend keeps an index in memory. What changes
 //! something is asynchronous and has been stored when it returns.
 
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+pub use landfall_book::Timer;
+pub use landfall_proto::gateway::Generation;
 use landfall_proto::gateway::activation::Activation;
 use landfall_proto::gateway::firmware::Offer;
 use landfall_proto::id::{AuthKey, DeviceId, LocalKey, ProductId, PskKey, SecKey, Uuid};
 use landfall_proto::mqtt::Envelope;
 use landfall_proto::psk::DeviceHash;
 use landfall_proto::schema::Schema;
-use serde::{Deserialize, Serialize};
-
-/// The generations of firmware (cloud.md 0.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Generation {
-    /// `/gw.json` in clear, envelope 2.1.
-    A,
-    /// `/gw.json` over PSK, envelope 2.2.
-    B,
-    /// `/d.json` after the name service, envelope 2.2.
-    C,
-    /// Certificate TLS, envelope 2.2.
-    D,
-    /// Certificate TLS, et=3, envelope 2.3.
-    E,
-}
 
 /// The keys of one activation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +31,10 @@ pub struct Keys {
 /// What is known of a device: a snapshot. `Debug` shows no key.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Device id.
+    /// Device id. Of hardware that was never activated: its uuid, as text.
+    ///
+    /// A device that was activated anew has two registrations until it uses its new keys: the old id with the old keys,
+    /// and the new id with nothing but pending ones. [`Self::is_same_device`] tells that they are one device.
     pub id: DeviceId,
     /// The owner's name for it.
     pub name: String,
@@ -68,6 +60,16 @@ pub struct Registration {
     pub generation: Option<Generation>,
 }
 
+impl Registration {
+    /// Whether two registrations are one device: the same hardware, or the same id.
+    pub fn is_same_device(&self, other: &Self) -> bool {
+        match (&self.uuid, &other.uuid) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => self.id == other.id,
+        }
+    }
+}
+
 /// A device that wants to be activated.
 #[derive(Clone, Debug)]
 pub struct ActivationAsk {
@@ -83,6 +85,8 @@ pub struct ActivationAsk {
     pub generation: Generation,
     /// Envelope that it announced (`protocolVer`, `pv`).
     pub envelope: Option<Envelope>,
+    /// Where it asks from. Keys that were handed to an unsigned request are not told again to another address.
+    pub peer: Option<IpAddr>,
 }
 
 /// Who asks, before an activation.
@@ -119,6 +123,12 @@ pub enum ActivationRefusal {
     /// The device's auth key is known and it did not sign with it, where proof is demanded.
     #[error("the request is not signed with the auth key that we know")]
     Unsigned,
+    /// Another address asked for the same device in this window and was given keys, and neither signed.
+    #[error("another address was given keys for this device in this window")]
+    Elsewhere,
+    /// Too many devices were given keys and never used them.
+    #[error("{0} devices were given keys and never used them; remove them from the book first")]
+    Crowded(usize),
     /// The backend failed.
     #[error("{0}")]
     Backend(#[from] BackendError),
@@ -143,21 +153,6 @@ pub enum PinOutcome {
     Differs,
 }
 
-/// A timer that the device runs by itself (cloud.md 2.8).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timer {
-    /// Number, unique for the device.
-    pub id: u32,
-    /// `YYYYMMDD` for once, `00000000` for weekly.
-    pub date: String,
-    /// `HH:MM` in the device's time zone.
-    pub time: String,
-    /// Days of the week as bits; 0 for once. The order of the bits is not confirmed (cloud.md 8.7).
-    pub loops: u8,
-    /// What is set, as JSON text of an object: `{"1":true}`.
-    pub dps: String,
-}
-
 /// The timers of a device, and when they changed last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Timers {
@@ -173,8 +168,8 @@ pub enum Timers {
     },
 }
 
-/// An image that the owner approved for a device.
-#[derive(Clone, Debug)]
+/// An image that the owner approved for a device. `Debug` shows no token.
+#[derive(Clone)]
 pub struct ApprovedImage {
     /// Channel (`type`): 0 main.
     pub kind: u32,
@@ -184,6 +179,18 @@ pub struct ApprovedImage {
     pub bytes: bytes::Bytes,
     /// The secret part of its URL: without it nobody downloads the file.
     pub token: String,
+}
+
+impl std::fmt::Debug for ApprovedImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "ApprovedImage {{ kind: {}, version: {:?}, {} bytes, .. }}",
+            self.kind,
+            self.version,
+            self.bytes.len()
+        )
+    }
 }
 
 /// What a device said of itself; stored, and never believed where a key says otherwise.
@@ -247,6 +254,84 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether a person's MQTT client may log in: name and password as `landfall cloud user add` made them.
     fn person(&self, user: &str, password: &[u8]) -> bool;
+}
+
+/// Who may be activated in a window.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// Every device.
+    Everyone,
+    /// This one.
+    One(Identity),
+}
+
+/// A window for activations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Who may be activated.
+    pub who: Who,
+    /// Until when, seconds since 1970.
+    pub until: u64,
+}
+
+/// A password that was made for a person's client; shown once, kept as a digest. Never printed by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewPassword(pub(crate) String);
+
+impl NewPassword {
+    /// The password, for the owner's eyes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewPassword(..)")
+    }
+}
+
+/// What the owner asks of whoever keeps the devices: the command, over the control socket or by itself.
+#[async_trait]
+pub trait Owner: Backend {
+    /// Opens a window for activations, or prolongs it. Returns until when it is open, seconds since 1970. Windows are
+    /// kept in memory only: a restart closes them.
+    fn open_window(&self, length: Duration, who: Who) -> u64;
+
+    /// Closes all windows.
+    fn close_windows(&self);
+
+    /// The windows that are open.
+    fn windows(&self) -> Vec<Window>;
+
+    /// Gives a device timers; an empty list takes all away. Returns when they changed, seconds since 1970: later than
+    /// any time told before, so that the device fetches them when it is told to ask (protocol 13).
+    async fn set_timers(&self, id: &DeviceId, timers: Vec<Timer>) -> Result<u64, BackendError>;
+
+    /// Approves an image for a device and channel, in place of the one approved before. The file is read now and kept
+    /// in the data directory.
+    async fn approve_image(
+        &self,
+        id: &DeviceId,
+        kind: u32,
+        version: &str,
+        file: &Path,
+    ) -> Result<Arc<ApprovedImage>, BackendError>;
+
+    /// Withdraws the image of a channel. Returns whether there was one.
+    async fn withdraw_image(&self, id: &DeviceId, kind: u32) -> Result<bool, BackendError>;
+
+    /// Lets a person's MQTT client in, under a password that is made now.
+    async fn add_person(&self, name: &str) -> Result<NewPassword, BackendError>;
+
+    /// Shuts a person's MQTT client out. Returns whether there was one of this name.
+    async fn remove_person(&self, name: &str) -> Result<bool, BackendError>;
+
+    /// The names of people whose MQTT clients may log in.
+    fn people(&self) -> Vec<String>;
+
+    /// Forgets the pinned password of an adopted device: the next one is pinned. Returns whether there was one.
+    async fn unpin(&self, id: &DeviceId) -> Result<bool, BackendError>;
 }
 
 /// An [`Offer`] needs this; re-exported for implementers.

@@ -1,6 +1,6 @@
 //! One entry of a device file.
 
-use landfall_proto::id::{DeviceId, LocalKey};
+use landfall_proto::id::{AuthKey, DeviceId, LocalKey, PskKey, SecKey};
 use serde_json::{Map, Value};
 
 use super::fields::{self, FieldFault};
@@ -95,13 +95,17 @@ fn one(mut map: Map<String, Value>, place: Place) -> Result<Entry, FieldFault> {
         m.remove(state);
     }
     let id: DeviceId = fields::id(m, &ID)?.ok_or(("id", Fault::Missing))?;
-    let name = match fields::text(m, &["name"])? {
+    // tuya-cloudcutter knows what it cut by its device's page only.
+    let name = match fields::text(m, &["name", "device_slug"])? {
         Some((field, t)) => Some(checked_name(&t).map_err(|e| (field, e.into()))?),
         None => None,
     };
     let mut d = Device::new(id.clone(), name.clone().unwrap_or_else(|| id.to_string()));
     d.key = fields::key(m, &["key", "local_key", "localKey"])?;
     d.uuid = fields::id(m, &["uuid"])?;
+    d.cloud.auth_key = fields::secret(m, &["auth_key", "authKey"], AuthKey::new)?;
+    d.cloud.sec_key = fields::secret(m, &["sec_key", "secKey"], SecKey::new)?;
+    d.cloud.psk_key = fields::secret(m, &["psk_key", "pskKey", "psk"], PskKey::new)?;
     d.product_id = fields::id(m, &["product_id", "productKey", "productId"])?;
     d.product_name = fields::text(m, &["product_name"])?.map(|(_, t)| t);
     d.category = fields::text(m, &["category"])?.map(|(_, t)| t);
@@ -167,7 +171,9 @@ fn own_fields(mut own: Map<String, Value>, entry: &mut Entry) -> Result<(), Fiel
                 return Err(wrong(json_type(&v)));
             };
             let key = LocalKey::new(key).map_err(|e| ("key_history", e.into()))?;
-            d.key_history.push(PastKey { key, replaced });
+            let sec = v.get("sec").and_then(Value::as_str).map(SecKey::new).transpose();
+            let sec = sec.map_err(|e| ("key_history", e.into()))?;
+            d.key_history.push(PastKey { key, sec, replaced });
         }
     }
     Ok(())

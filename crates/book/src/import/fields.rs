@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use landfall_proto::id::LocalKey;
+use landfall_proto::id::{CloudKeyError, LocalKey};
 use landfall_proto::lan::Version;
 use landfall_proto::lan::version::VersionError;
 use serde_json::{Map, Value};
@@ -65,6 +65,20 @@ pub(super) fn key(
     match text(map, spellings)? {
         None => Ok(None),
         Some((field, t)) => LocalKey::new(&t).map(Some).map_err(|e| (field, e.into())),
+    }
+}
+
+/// A key of the cloud side: exactly as it stands.
+pub(super) fn secret<K>(
+    map: &mut Map<String, Value>,
+    spellings: &[&'static str],
+    read: fn(String) -> Result<K, CloudKeyError>,
+) -> Result<Option<K>, FieldFault> {
+    match text(map, spellings)? {
+        // A word on the wire for "no key", which some tools write down.
+        Some((_, t)) if t == "NA" => Ok(None),
+        None => Ok(None),
+        Some((field, t)) => read(t).map(Some).map_err(|e| (field, e.into())),
     }
 }
 

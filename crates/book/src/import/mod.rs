@@ -1,5 +1,6 @@
 //! Other tools' device files in (field.md 4.7): tinytuya's devices.json (a list, or `{"devices":[..]}`), its
-//! snapshot.json, and the list that tuya-cli's wizard prints (`[{name,id,key,subDevices:[{name,id,cid}]}]`).
+//! snapshot.json, the list that tuya-cli's wizard prints (`[{name,id,key,subDevices:[{name,id,cid}]}]`), and
+//! tuya-cloudcutter's `configured-devices/*.deviceconfig`, one object with all keys of a device that it cut.
 //!
 //! A file is read whole or not at all. An error names file, entry and field, never a value of a key field.
 
@@ -10,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use landfall_proto::id::{DeviceId, IdError, KeyError};
+use landfall_proto::id::{CloudKeyError, DeviceId, IdError, KeyError};
 use landfall_proto::lan::version::VersionError;
 use serde_json::Value;
 
@@ -140,6 +141,9 @@ pub enum Fault {
     /// Not a key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Not a key of the cloud side.
+    #[error(transparent)]
+    CloudKey(#[from] CloudKeyError),
     /// Not a name.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -194,6 +198,8 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Entry>, ImportError> {
         Value::Object(mut o) => match o.remove("devices") {
             Some(Value::Array(list)) => list,
             Some(other) => return Err(shape(json_type(&other))),
+            // What tuya-cloudcutter keeps of one device that it cut.
+            None if o.contains_key("device_id") && o.contains_key("uuid") => vec![Value::Object(o)],
             None => return Err(shape("an object without \"devices\"")),
         },
         other => return Err(shape(json_type(&other))),

@@ -23,6 +23,21 @@ use crate::id::{AuthKey, SecKey};
 pub use reply::{ErrorCode, Outcome, Reader, Reply, ReplyError, UnbindingCode};
 pub use request::{BodyError, Call, KeyKind, Path, Request, RequestError, SignatureError};
 
+/// The generations of firmware (cloud.md 0.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Generation {
+    /// `/gw.json` in clear, envelope 2.1.
+    A,
+    /// `/gw.json` over PSK, envelope 2.2.
+    B,
+    /// `/d.json` after the name service, envelope 2.2.
+    C,
+    /// Certificate TLS, envelope 2.2.
+    D,
+    /// Certificate TLS, et=3, envelope 2.3.
+    E,
+}
+
 /// How body and answer are encrypted (`et`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encryption {
