@@ -37,6 +37,8 @@ pub struct Host {
 pub enum Kind {
     /// Inside a zone of the vendor: answered with our address.
     Vendor,
+    /// The name that devices were told as ours: answered with our address.
+    Own,
     /// Outside of all zones, but with the vendor's name in it: not answered by us, and worth a report.
     Like,
     /// Anything else.

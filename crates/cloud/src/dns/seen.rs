@@ -16,6 +16,7 @@ const CLIENTS: usize = 512;
 const fn names_kept(kind: Kind) -> usize {
     match kind {
         Kind::Vendor => 32,
+        Kind::Own => 1,
         Kind::Like | Kind::Other => 16,
     }
 }
@@ -45,7 +46,7 @@ impl Client {
 
     /// The names that are not answered with our address, the vendor's or not.
     pub fn elsewhere(&self) -> impl Iterator<Item = &Asked> {
-        self.asked.iter().filter(|asked| asked.kind != Kind::Vendor)
+        self.asked.iter().filter(|asked| matches!(asked.kind, Kind::Like | Kind::Other))
     }
 }
 
