@@ -165,6 +165,7 @@ impl Cloud {
             ),
         };
         tasks.spawn(until(stop.clone(), crate::handshake::keep_saving(Arc::clone(&shared))));
+        tasks.spawn(until(stop.clone(), crate::mqtt::carry_inbox(Arc::clone(&shared))));
         Ok(Self { shared, stop, tasks, dns })
     }
 

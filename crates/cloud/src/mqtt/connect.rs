@@ -36,7 +36,7 @@ use super::seat::{Seat, Track};
 use super::session::{Owner, Session};
 use crate::backend::{PinOutcome, Registration};
 use crate::event::What;
-use crate::handshake::{Mark, Step};
+use crate::handshake::Mark;
 use crate::listen::{Link, Stream};
 use crate::shared::Shared;
 
@@ -69,9 +69,14 @@ enum Admitted<S> {
     Nobody,
 }
 
-/// A CONNECT.
+/// A CONNECT, and the dialect it is in.
 struct Hello {
     wire: Wire,
+    ask: Ask,
+}
+
+/// What a CONNECT says.
+struct Ask {
     client_id: ByteString,
     user: Option<ByteString>,
     password: Option<Bytes>,
@@ -116,21 +121,26 @@ async fn admit<S: Stream>(shared: &Arc<Shared>, mut stream: S, link: Link) -> Ad
         Ok(Err(e)) => return stranger(shared, &link, "mqtt.malformed", e.to_string()),
         Err(_) => return stranger(shared, &link, "mqtt.slow", "no CONNECT came in time".to_owned()),
     };
-    let client = ClientId::parse(&hello.client_id).ok();
+    let client = ClientId::parse(&hello.ask.client_id).ok();
     let known = match &client {
         Some(ClientId::Device(id)) => shared.backend.by_id(id),
         Some(ClientId::Activation(uuid)) => shared.backend.by_uuid(uuid),
         Some(ClientId::TuyaLink(_)) | None => None,
     };
     if let (Some(client), Some(device)) = (client, known) {
-        return match admit_device(shared, &link, &hello, client, &device).await {
+        let who = match &client {
+            ClientId::Activation(uuid) => uuid.to_string(),
+            _ => device.id.to_string(),
+        };
+        return match admit_device(shared, &link, &hello.ask, client, &device).await {
             Ok(entered) => {
-                let Hello { wire, receive_max, .. } = hello;
+                let Hello { wire, ask } = hello;
+                let receive_max = ask.receive_max;
                 Admitted::Device(Box::new(entered.session(shared, stream, link, wire, receive_max, read)))
             }
             Err(refused) => {
                 let mark = Mark { at: shared.clock.unix(), count: 1, over: link.over, peer: Some(link.ip()) };
-                shared.handshakes.refused(device.id.as_str(), refused.code, mark);
+                shared.handshakes.refused(&who, refused.code, mark);
                 let what = What::Refusal { code: refused.code, why: refused.why };
                 shared.tell(Some(&device), Some(link.peer), what);
                 Admitted::Nobody
@@ -147,7 +157,7 @@ async fn admit_person<S: Stream>(
     mut hello: Hello,
     mut read: BytesMut,
 ) -> Admitted<S> {
-    if let (Some(user), Some(password)) = (hello.user.clone(), hello.password.clone()) {
+    if let (Some(user), Some(password)) = (hello.ask.user.clone(), hello.ask.password.clone()) {
         let backend = Arc::clone(&shared.backend);
         // Whoever keeps passwords well takes his time to check one.
         let check = tokio::task::spawn_blocking(move || backend.person(&user, &password));
@@ -158,8 +168,10 @@ async fn admit_person<S: Stream>(
             return Admitted::Person(stream, link, read.split().freeze());
         }
     }
-    if could_be_device(&hello.client_id) {
-        let why = format!("no device with the client id {:?} is known", &*hello.client_id);
+    if could_be_device(&hello.ask.client_id) {
+        let mark = Mark { at: shared.clock.unix(), count: 1, over: link.over, peer: Some(link.ip()) };
+        shared.handshakes.refused(&hello.ask.client_id, "mqtt.unknown", mark);
+        let why = format!("no device with the client id {:?} is known", &*hello.ask.client_id);
         return stranger(shared, &link, "mqtt.unknown", why);
     }
     let mut out = BytesMut::new();
@@ -208,24 +220,28 @@ async fn hello<S: Stream>(stream: &mut S, read: &mut BytesMut, limit: u32) -> Re
         ProtocolVersion::MQTT3 => match v3::Codec::new(0).decode(&mut packet)? {
             Some((v3::Packet::Connect(c), _)) => Ok(Hello {
                 wire: Wire::v3(c.protocol.level() == rmqtt_codec::types::MQTT_LEVEL_31, limit),
-                client_id: c.client_id,
-                user: c.username,
-                password: c.password,
-                keep_alive: c.keep_alive,
-                receive_max: None,
-                len,
+                ask: Ask {
+                    client_id: c.client_id,
+                    user: c.username,
+                    password: c.password,
+                    keep_alive: c.keep_alive,
+                    receive_max: None,
+                    len,
+                },
             }),
             _ => Err(HelloError::Foreign),
         },
         ProtocolVersion::MQTT5 => match v5::Codec::new(0, 0).decode(&mut packet)? {
             Some((v5::Packet::Connect(c), _)) => Ok(Hello {
                 wire: Wire::v5(limit, c.max_packet_size.map(std::num::NonZeroU32::get)),
-                client_id: c.client_id,
-                user: c.username,
-                password: c.password,
-                keep_alive: c.keep_alive,
-                receive_max: c.receive_max,
-                len,
+                ask: Ask {
+                    client_id: c.client_id,
+                    user: c.username,
+                    password: c.password,
+                    keep_alive: c.keep_alive,
+                    receive_max: c.receive_max,
+                    len,
+                },
             }),
             _ => Err(HelloError::Foreign),
         },
@@ -287,12 +303,12 @@ impl Entered {
 async fn admit_device(
     shared: &Arc<Shared>,
     link: &Link,
-    hello: &Hello,
+    ask: &Ask,
     client: ClientId,
     device: &Arc<Registration>,
 ) -> Result<Entered, Refused> {
     identity(shared, link, device)?;
-    let password = hello.password.as_deref().unwrap_or_default();
+    let password = ask.password.as_deref().unwrap_or_default();
     let mut pending = false;
     let (owner, name, track) = match client {
         ClientId::Device(client) => {
@@ -301,7 +317,8 @@ async fn admit_device(
             if pending {
                 desk.expect_pending();
             }
-            let track = shared.devices.track(&device.id);
+            let track =
+                shared.devices.track(&device.id, shared.journal.last_stamps().get(&device.id).copied());
             let name = Name::Device(device.id.clone());
             let device = Arc::clone(device);
             (Owner::Device { client, device, desk, counting: Counting::new() }, name, track)
@@ -316,7 +333,7 @@ async fn admit_device(
             if !Password::of_activation(key).fits(password) {
                 return Err(wrong_password());
             }
-            let said = hello.user.as_deref().and_then(login::announced);
+            let said = ask.user.as_deref().and_then(login::announced);
             let envelope = said.or(device.envelope).unwrap_or(Envelope::V2_2);
             let codec = Box::new(Codec::new(&key.cipher_key()));
             let (name, device) = (Name::Waiting(uuid.clone()), Arc::clone(device));
@@ -324,13 +341,13 @@ async fn admit_device(
         }
         ClientId::TuyaLink(_) => return Err(Refused::new("mqtt.unknown", "TuyaLink devices are not served")),
     };
-    let silence = match hello.keep_alive {
+    let silence = match ask.keep_alive {
         0 => LONGEST_SILENCE,
         seconds => Duration::from_secs(u64::from(seconds)) * 3 / 2,
     };
     let seat = Seat::new(link.ip(), track, silence, Instant::now());
     sit_down(shared, &name, &seat).await?;
-    Ok(Entered { owner, name, seat, connect: hello.len, pending })
+    Ok(Entered { owner, name, seat, connect: ask.len, pending })
 }
 
 /// Whether the identity of the TLS handshake belongs to the device of the client id.
@@ -448,11 +465,4 @@ async fn is_gone(name: &Name, old: &Seat) -> bool {
         }
     };
     !matches!(timeout(PROBE, alive).await, Ok(true))
-}
-
-/// The step of the login.
-pub(super) fn logged_in(shared: &Shared, link: &Link, device: &Registration) {
-    let mark = Mark { at: shared.clock.unix(), count: 1, over: link.over, peer: Some(link.ip()) };
-    shared.handshakes.step(device.id.as_str(), Step::Mqtt, mark);
-    shared.tell(Some(device), Some(link.peer), What::Connect { over: link.over });
 }

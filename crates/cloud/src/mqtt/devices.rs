@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use landfall_proto::id::{DeviceId, Uuid};
-use landfall_proto::mqtt::Content;
 use landfall_proto::mqtt::content::Token;
+use landfall_proto::mqtt::{Content, Stamp};
 use landfall_proto::schema::MisfitError;
 
 use super::outbox::{Load, Order, Ticket};
@@ -159,8 +159,9 @@ impl Devices {
         Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(super) fn track(&self, id: &DeviceId) -> Arc<Track> {
-        Arc::clone(self.places().tracks.entry(id.clone()).or_default())
+    /// What is remembered of a device; `last` is the number of its last message before we were started.
+    pub(super) fn track(&self, id: &DeviceId, last: Option<Stamp>) -> Arc<Track> {
+        Arc::clone(self.places().tracks.entry(id.clone()).or_insert_with(|| Arc::new(Track::new(last))))
     }
 
     /// Who sits there now.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use landfall_proto::dp::Dps;
+use landfall_proto::id::Cid;
 use landfall_proto::mqtt::Topic;
 use tokio::time::Instant;
 
@@ -83,6 +85,7 @@ impl<S: Stream> Session<S> {
         }
         self.learn(&heard);
         if missing > 0 {
+            self.shared.handshakes.lost(self.owner.who(), missing.into());
             self.tell(What::Lost { reports: missing.into() });
         }
         if let Some(broker) = &self.shared.people.broker {
@@ -106,17 +109,24 @@ impl<S: Stream> Session<S> {
 
     fn said(&mut self, heard: Heard, now: Instant) {
         let Heard { stamp, said, .. } = heard;
+        let keep = |cid: Option<&Cid>, dps: Arc<Dps>| {
+            self.shared.journal.record(Entry {
+                at_ms: self.shared.clock.unix_ms(),
+                device: self.owner.device().id.clone(),
+                cid: cid.cloned(),
+                stamp,
+                dps,
+            });
+        };
+        if stamp.is_some() && !matches!(said, Said::Report { .. }) {
+            // It has a number among those of the reports.
+            keep(None, Arc::default());
+        }
         match said {
             Said::Report { cid, dps, times } => {
                 self.seat.report(cid.as_ref(), &dps, now);
                 let dps = Arc::new(dps);
-                self.shared.journal.record(Entry {
-                    at_ms: self.shared.clock.unix_ms(),
-                    device: self.owner.device().id.clone(),
-                    cid: cid.clone(),
-                    stamp,
-                    dps: Arc::clone(&dps),
-                });
+                keep(cid.as_ref(), Arc::clone(&dps));
                 self.step(Step::Reported);
                 self.tell(What::Report { cid, dps, times });
             }

@@ -29,7 +29,6 @@ mod hear;
 mod outbox;
 mod pace;
 mod packet;
-mod passive;
 pub mod replay;
 mod rpc;
 mod seal;

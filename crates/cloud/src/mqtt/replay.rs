@@ -14,7 +14,8 @@
 //!
 //! What no rule can tell: a repeated message without a date on a new connection looks like a device that was restarted,
 //! and so does everything from generation E that counts nothing (source and sequence 0 each time; its tag and TLS
-//! protect it). After a restart of ours the memory begins anew with the device's next message.
+//! protect it). After a restart of ours only the
+//! last number is known, from the journal, and the rest begins anew with the device's next message.
 
 use std::collections::VecDeque;
 
@@ -27,7 +28,7 @@ pub const SLACK: u64 = 600;
 pub const KEPT: usize = 16;
 /// What is less is no date but seconds since power-on (2020-01-01 UTC).
 const FIRST_DATE: u64 = 1_577_836_800;
-/// A greater gap is a counter that began anew.
+/// A greater gap is a counter that began anew: Connect Kit's does so at a random number of 16 bits.
 const GREATEST_GAP: u32 = 1_000;
 
 /// What is remembered of a device over its connections.
@@ -36,6 +37,13 @@ pub struct Memory {
     last: Option<Stamp>,
     newest: Option<u64>,
     kept: VecDeque<(u32, u64)>,
+}
+
+impl Memory {
+    /// Of a device whose last message before our start had this number, so that what was lost in between is counted.
+    pub fn since(last: Option<Stamp>) -> Self {
+        Self { last, ..Self::default() }
+    }
 }
 
 /// What is remembered of one connection.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use landfall_proto::dp::Dps;
 use landfall_proto::id::Cid;
+use landfall_proto::mqtt::Stamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -28,6 +29,11 @@ pub(super) struct Track {
 }
 
 impl Track {
+    /// Nothing is known but the number of the device's last message, as the journal kept it.
+    pub(super) fn new(last: Option<Stamp>) -> Self {
+        Self { memory: Mutex::new(Memory::since(last)), ..Self::default() }
+    }
+
     /// The number of the next message to the device: rising, and seeded with the seconds since 1970 so that a restart
     /// does not go back (cloud.md 4.5).
     pub(super) fn next_sequence(&self, unix: u64) -> u32 {

@@ -21,13 +21,11 @@ use rmqtt_codec::v5::DisconnectReasonCode;
 use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connect;
 use super::desk::Desk;
 use super::devices::{Counters, Name};
 use super::outbox::{Late, Load, Order, Outbox};
 use super::pace::{Bucket, Pace};
 use super::packet::{Grant, Packet, Wire};
-use super::passive;
 use super::replay::Counting;
 use super::seal;
 use super::seat::Seat;
@@ -83,6 +81,14 @@ impl Owner {
     pub(super) const fn device(&self) -> &Arc<Registration> {
         match self {
             Self::Device { device, .. } | Self::Waiting { device, .. } => device,
+        }
+    }
+
+    /// What its record is kept under.
+    pub(super) fn who(&self) -> &str {
+        match self {
+            Self::Device { device, .. } => device.id.as_str(),
+            Self::Waiting { uuid, .. } => uuid.as_str(),
         }
     }
 
@@ -236,7 +242,10 @@ impl<S: Stream> Session<S> {
 
     /// Lives until the end.
     pub(super) async fn run(mut self) {
-        connect::logged_in(&self.shared, &self.link, self.owner.device());
+        self.step(Step::Mqtt);
+        self.shared.handshakes.connected(self.owner.who(), true);
+        let what = What::Connect { over: self.link.over };
+        self.shared.tell(Some(self.owner.device()), Some(self.link.peer), what);
         let _seated = Seated {
             shared: Arc::clone(&self.shared),
             name: self.name.clone(),
@@ -529,8 +538,7 @@ impl<S: Stream> Session<S> {
     /// Points are asked for now, and every so often: passive ones are not reported otherwise (cloud.md 6.2).
     fn plan_questions(&mut self, now: Instant) {
         let device = self.owner.device();
-        let (schema, _) = self.shared.backend.schema_of(device.product_id.as_ref(), Some(&device.id));
-        self.passive = passive::points(&schema);
+        self.passive = device.schema.0.iter().filter(|(_, spec)| spec.passive).map(|(id, _)| *id).collect();
         let queries = &self.shared.config.queries;
         self.ask_every = if self.passive.is_empty() { queries.others } else { queries.passive };
         // All points first.
@@ -551,12 +559,12 @@ impl<S: Stream> Session<S> {
     }
 
     pub(super) fn step(&self, step: Step) {
-        self.shared.handshakes.step(self.owner.device().id.as_str(), step, self.mark());
+        self.shared.handshakes.step(self.owner.who(), step, self.mark());
     }
 
     pub(super) fn refuse(&self, code: &'static str, why: String) {
         let device = self.owner.device();
-        self.shared.handshakes.refused(device.id.as_str(), code, self.mark());
+        self.shared.handshakes.refused(self.owner.who(), code, self.mark());
         self.shared.tell(Some(device), Some(self.link.peer), What::Refusal { code, why });
     }
 
@@ -587,7 +595,13 @@ struct Seated {
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.shared.devices.leave(&self.name, &self.seat);
+        if self.shared.devices.leave(&self.name, &self.seat) {
+            let who = match &self.name {
+                Name::Device(id) => id.as_str(),
+                Name::Waiting(uuid) => uuid.as_str(),
+            };
+            self.shared.handshakes.connected(who, false);
+        }
     }
 }
 
