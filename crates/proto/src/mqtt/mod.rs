@@ -21,4 +21,4 @@ pub mod topic;
 pub use content::Content;
 pub use envelope::{Codec, Envelope, EnvelopeError, Opened, Sealed, Stamp};
 pub use message::{Message, MessageError, Protocol};
-pub use topic::Topic;
+pub use topic::{Branch, Topic};

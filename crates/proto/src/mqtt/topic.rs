@@ -27,7 +27,43 @@ pub enum Topic {
     Camera(DeviceId),
 }
 
+/// The part of the topic tree that belongs to devices and begins a topic, or a filter with wildcards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Branch {
+    /// `smart/device/in`: commands to devices.
+    In,
+    /// `smart/device/out`: what devices report.
+    Out,
+    /// What a device and its cloud alone talk over: tokens, calls and their answers, cameras.
+    Private,
+}
+
+/// Where each part begins, level by level. A topic belongs to it with all that is below.
+const BRANCHES: &[(&str, Branch)] = &[
+    ("smart/device/in", Branch::In),
+    ("smart/device/out", Branch::Out),
+    ("d/ai", Branch::Private),
+    ("rpc", Branch::Private),
+    ("/av/d", Branch::Private),
+];
+
+impl Branch {
+    /// The part that a topic or filter begins in; `None` for those that begin outside, like `#` or `smart/#`, even
+    /// where they reach inside.
+    pub fn of(text: &str) -> Option<Self> {
+        let inside = |head: &str| {
+            text.strip_prefix(head).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'/', ..]))
+        };
+        BRANCHES.iter().find(|(head, _)| inside(head)).map(|(_, branch)| *branch)
+    }
+}
+
 impl Topic {
+    /// The filter for commands to all devices.
+    pub const ALL_IN: &'static str = "smart/device/in/+";
+    /// The filter for what all devices report.
+    pub const ALL_OUT: &'static str = "smart/device/out/+";
+
     /// Understands a topic; `None` for all others, among them every filter with a wildcard.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_TOPIC {
@@ -118,6 +154,33 @@ mod tests {
             devices.collect::<Vec<_>>(),
             ["smart/device/out/02200194dc4f22135606", "rpc/req/02200194dc4f22135606"]
         );
+    }
+
+    #[test]
+    fn every_topic_of_a_device_begins_in_a_branch() {
+        let id = DeviceId::new("02200194dc4f22135606").unwrap();
+        for (topic, branch) in [
+            (Topic::In(id.clone()), Branch::In),
+            (Topic::Out(id.clone()), Branch::Out),
+            (Topic::Activation(Uuid::new("uuidtest0001abcd").unwrap()), Branch::Private),
+            (Topic::RpcRequest(id.clone()), Branch::Private),
+            (Topic::RpcResponse(id.clone()), Branch::Private),
+            (Topic::RpcFile(id.clone()), Branch::Private),
+            (Topic::Camera(id), Branch::Private),
+        ] {
+            assert_eq!(Branch::of(&topic.to_string()), Some(branch));
+        }
+        for filter in
+            [Topic::ALL_IN, "smart/device/in/#", "smart/device/in", "smart/device/in/a/b", "smart/device/in/"]
+        {
+            assert_eq!(Branch::of(filter), Some(Branch::In), "{filter}");
+        }
+        assert_eq!(Branch::of(Topic::ALL_OUT), Some(Branch::Out));
+        for outside in
+            ["#", "smart/#", "smart/+/in/a", "smart/device/inn/a", "rpcs", "d/a", "av/d/a", "", "/"]
+        {
+            assert_eq!(Branch::of(outside), None, "{outside}");
+        }
     }
 
     #[test]
