@@ -2,10 +2,88 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use landfall_proto::dp::{DpId, DpValue};
 use landfall_proto::id::{Cid, DeviceId};
+
+/// By which line something came to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Line {
+    /// A client in the local network.
+    Lan,
+    /// Its cloud.
+    Cloud,
+    /// A timer of its own.
+    Timer,
+    /// Somebody in the room.
+    Room,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Lan => "the local network",
+            Self::Cloud => "the cloud",
+            Self::Timer => "a timer",
+            Self::Room => "somebody in the room",
+        })
+    }
+}
+
+/// Something that happened once in the life of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It got an owner.
+    Activated {
+        /// Its id.
+        id: DeviceId,
+    },
+    /// It was made to forget its owner.
+    Reset {
+        /// By whom: the cloud, or somebody in the room.
+        by: Line,
+        /// Whether all of it was wiped.
+        wipe: bool,
+    },
+    /// It forgot its owner because the cloud made a mistake (cloud.md 1.7). That must never happen.
+    Disaster {
+        /// In words.
+        why: String,
+    },
+    /// A timer ran.
+    TimerRan {
+        /// The cloud's number for it.
+        id: String,
+    },
+    /// New firmware was installed.
+    Upgraded {
+        /// Version before.
+        from: String,
+        /// Version now.
+        to: String,
+    },
+    /// New firmware was not installed.
+    UpgradeFailed {
+        /// In words.
+        why: String,
+    },
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Activated { id } => write!(f, "activated as {id}"),
+            Self::Reset { by, wipe: false } => write!(f, "reset by {by}"),
+            Self::Reset { by, wipe: true } => write!(f, "wiped by {by}"),
+            Self::Disaster { why } => write!(f, "owner forgotten: {why}"),
+            Self::TimerRan { id } => write!(f, "timer {id} ran"),
+            Self::Upgraded { from, to } => write!(f, "firmware {from} became {to}"),
+            Self::UpgradeFailed { why } => write!(f, "firmware not installed: {why}"),
+        }
+    }
+}
 
 /// One write that the device carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,9 +102,14 @@ pub struct Write {
     pub value: DpValue,
     /// Whether the point had another value before. Write-only points always count as changed.
     pub changed: bool,
+    /// By which line it came.
+    pub line: Line,
 }
 
-/// A bounded record of the writes of one device, oldest first. Clones share it, so that a checker can hold one end
+/// Turns of life that are kept; a device has few.
+const MAX_LIFE: usize = 4_096;
+
+/// A bounded record of the writes of one device and of the turns of its life, oldest first. Clones share it, so that a checker can hold one end
 /// while the device runs.
 #[derive(Clone, Debug)]
 pub struct Journal {
@@ -36,6 +119,7 @@ pub struct Journal {
 #[derive(Debug)]
 struct Inner {
     writes: VecDeque<Write>,
+    life: VecDeque<(Duration, Life)>,
     capacity: usize,
     last: u64,
     dropped: u64,
@@ -44,7 +128,8 @@ struct Inner {
 impl Journal {
     /// Holds the last `capacity` writes.
     pub fn new(capacity: usize) -> Self {
-        let inner = Inner { writes: VecDeque::new(), capacity: capacity.max(1), last: 0, dropped: 0 };
+        let (writes, life) = (VecDeque::new(), VecDeque::new());
+        let inner = Inner { writes, life, capacity: capacity.max(1), last: 0, dropped: 0 };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -53,15 +138,8 @@ impl Journal {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn record(
-        &self,
-        at: Duration,
-        device: &DeviceId,
-        cid: Option<&Cid>,
-        dp: DpId,
-        value: DpValue,
-        changed: bool,
-    ) {
+    /// The ordinal in `write` is filled in here.
+    pub(crate) fn record(&self, write: Write) {
         let mut inner = self.lock();
         inner.last += 1;
         if inner.writes.len() == inner.capacity {
@@ -69,8 +147,25 @@ impl Journal {
             inner.dropped += 1;
         }
         let ordinal = inner.last;
-        let (device, cid) = (device.clone(), cid.cloned());
-        inner.writes.push_back(Write { ordinal, at, device, cid, dp, value, changed });
+        inner.writes.push_back(Write { ordinal, ..write });
+    }
+
+    pub(crate) fn life(&self, at: Duration, what: Life) {
+        let mut inner = self.lock();
+        if inner.life.len() == MAX_LIFE {
+            inner.life.pop_front();
+        }
+        inner.life.push_back((at, what));
+    }
+
+    /// The turns of its life, with the device's monotonic clock.
+    pub fn turns(&self) -> Vec<(Duration, Life)> {
+        self.lock().life.iter().cloned().collect()
+    }
+
+    /// How often it forgot its owner through a mistake of the cloud's: 0, if all is well.
+    pub fn disasters(&self) -> usize {
+        self.lock().life.iter().filter(|(_, life)| matches!(life, Life::Disaster { .. })).count()
     }
 
     /// A copy of what is there.
@@ -110,7 +205,18 @@ mod tests {
 
     fn write(journal: &Journal, n: i64) {
         let device = DeviceId::new("bf0123456789abcdefvx01").unwrap();
-        journal.record(Duration::ZERO, &device, None, DpId(1), DpValue::Value(n), true);
+        let value = DpValue::Value(n);
+        let at = Duration::ZERO;
+        journal.record(Write {
+            ordinal: 0,
+            at,
+            device,
+            cid: None,
+            dp: DpId(1),
+            value,
+            changed: true,
+            line: Line::Lan,
+        });
     }
 
     #[test]
@@ -131,5 +237,14 @@ mod tests {
         assert_eq!((journal.writes().len(), journal.dropped()), (5, 1));
         journal.hold(1);
         assert_eq!((journal.writes()[0].ordinal, journal.dropped()), (8, 5));
+    }
+
+    #[test]
+    fn turns_of_life_are_kept_apart() {
+        let journal = Journal::new(1);
+        journal.life(Duration::ZERO, Life::Reset { by: Line::Cloud, wipe: false });
+        assert_eq!((journal.turns().len(), journal.disasters(), journal.total()), (1, 0, 0));
+        journal.life(Duration::ZERO, Life::Disaster { why: "x".into() });
+        assert_eq!(journal.disasters(), 1);
     }
 }

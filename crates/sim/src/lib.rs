@@ -6,6 +6,7 @@
 //! | [`model`], [`load`] | how the points of a device behave, and what is plugged in |
 //! | [`spec`], [`faults`] | what makes one device different from another |
 //! | [`device`] | one device: model and protocol sessions behind two doors, no sockets, no clock |
+//! | [`cloud`] | the cloud side of a device: generations A, B and C of stock firmware |
 //! | [`journal`], [`news`] | what a device did, for checkers; what happened to it, for watchers |
 //! | [`home`] | devices that are simulated together: from a file, built in, generated |
 //! | [`server`] | a home on real sockets |
@@ -13,6 +14,7 @@
 //! A home is described by one TOML file; the built-in one, [`home::DEMO`], explains every key. Of the project's
 //! crates this one knows `landfall-proto` alone, so that it shares no driver code with what it tests.
 
+pub mod cloud;
 pub mod device;
 pub mod dice;
 pub mod faults;

@@ -4,6 +4,7 @@ use landfall_proto::dp::{DpId, DpValue, Dps};
 use landfall_proto::id::Cid;
 use serde::Serialize;
 
+use crate::cloud::CloudNews;
 use crate::device::ConnectionId;
 use crate::model::Cause;
 
@@ -84,6 +85,12 @@ pub enum News {
     },
     /// Nobody listens for a while.
     Down,
+    /// Something happened between it and its cloud.
+    Cloud {
+        /// What.
+        #[serde(flatten)]
+        news: CloudNews,
+    },
 }
 
 fn dp_number<S: serde::Serializer>(dp: &DpId, s: S) -> Result<S::Ok, S::Error> {

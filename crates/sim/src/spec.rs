@@ -6,6 +6,7 @@ use landfall_proto::id::{Cid, DeviceId, LocalKey};
 use landfall_proto::lan::Version;
 use landfall_proto::lan::version::ReplySequence;
 
+use crate::cloud::CloudSpec;
 use crate::faults::FaultPlan;
 use crate::kind::Kind;
 use crate::load::{Load, Mains};
@@ -46,6 +47,8 @@ pub struct DeviceSpec {
     pub children: Vec<ChildSpec>,
     /// How many writes its journal holds.
     pub journal: usize,
+    /// Its cloud side. It does nothing before [`VirtualDevice::join_cloud`](crate::device::VirtualDevice::join_cloud).
+    pub cloud: Option<CloudSpec>,
 }
 
 /// A sub-device behind a gateway.
@@ -101,6 +104,12 @@ pub struct Habits {
     pub push_first: bool,
     /// Reports a value that was set already, marked as unchanged, instead of nothing (lan.md 5.3).
     pub repeat_unchanged: bool,
+    /// Listens on the LAN only after its cloud answered, once per power-on (localtuya issue 501). Only where the cloud
+    /// side is on.
+    pub lan_after_cloud: bool,
+    /// Current, power and voltage are there only while MQTT is up, as on the plug of cloud.md 6.2. Only where the cloud
+    /// side is on.
+    pub energy_needs_mqtt: bool,
 }
 
 impl Habits {
@@ -149,6 +158,7 @@ impl DeviceSpec {
             faults: FaultPlan::default(),
             children: Vec::new(),
             journal: 4_096,
+            cloud: None,
         }
     }
 

@@ -158,6 +158,7 @@ mod tests {
             dp: DpId(7),
             value: DpValue::text(value),
             changed: true,
+            line: landfall_sim::journal::Line::Lan,
         }
     }
 

@@ -55,8 +55,12 @@ fn options(ours: Ipv4Addr, ports: Ports) -> ScanOptions {
 }
 
 async fn start(home: Home, discovery: Discovery) -> Simulation {
-    let options =
-        Options { addresses: Addresses::Loopback, discovery: Some(discovery), entropy_seed: Some(1) };
+    let options = Options {
+        addresses: Addresses::Loopback,
+        discovery: Some(discovery),
+        entropy_seed: Some(1),
+        ..Options::default()
+    };
     Simulation::start(home, options).await.unwrap()
 }
 

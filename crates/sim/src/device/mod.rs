@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cloud_side;
 mod connection;
 mod requests;
 mod traffic;
@@ -43,6 +44,7 @@ use landfall_proto::id::Cid;
 use landfall_proto::lan::device::{DeviceConfig, DeviceEvent, DeviceSession};
 use serde::Serialize;
 
+use crate::cloud::{CloudClient, CloudOutput};
 use crate::dice::Dice;
 use crate::faults::{Fate, Fault, FaultDice};
 use crate::journal::Journal;
@@ -109,6 +111,8 @@ pub enum Output {
         /// The datagram.
         datagram: Vec<u8>,
     },
+    /// The cloud side wants this done: [`CloudOutput::Open`], [`CloudOutput::Write`] or [`CloudOutput::Close`], no other.
+    Cloud(CloudOutput),
     /// Something to tell those who watch.
     News(News),
     /// Nothing now. Call [`VirtualDevice::handle_timeout`] at this monotonic time at the latest.
@@ -151,6 +155,13 @@ pub struct VirtualDevice {
     ticked: Duration,
     down_until: Option<Duration>,
     wedged: bool,
+    /// Whether somebody listens on the LAN.
+    listening: bool,
+    cloud: Option<Box<CloudClient>>,
+    /// When the cloud side wants to be called.
+    cloud_wait: Duration,
+    /// Whether the cloud answered since power-on.
+    answered: bool,
     ready: VecDeque<Output>,
 }
 
@@ -182,7 +193,7 @@ impl VirtualDevice {
                 model::build(child.kind, around(child.cid.as_str(), child.load, child.travel), now.mono);
             units.push(Unit { cid: Some(child.cid.clone()), online: child.online, model });
         }
-        Self {
+        let mut device = Self {
             config,
             units,
             connections: Vec::new(),
@@ -200,9 +211,15 @@ impl VirtualDevice {
             ticked: now.mono,
             down_until: None,
             wedged: false,
+            listening: true,
+            cloud: None,
+            cloud_wait: Duration::MAX,
+            answered: false,
             ready: VecDeque::new(),
             spec,
-        }
+        };
+        device.relisten();
+        device
     }
 
     /// How it was set up.
@@ -225,9 +242,14 @@ impl VirtualDevice {
         self.connections.len()
     }
 
-    /// Whether somebody listens.
+    /// Whether it has power and has booted.
     pub fn is_up(&self) -> bool {
         self.down_until.is_none()
+    }
+
+    /// Whether somebody listens on the LAN.
+    pub fn is_listening(&self) -> bool {
+        self.listening
     }
 
     /// Whether every connection is closed at once until power is cycled.
@@ -242,7 +264,7 @@ impl VirtualDevice {
 
     /// A client connects.
     pub fn handle_connect(&mut self, now: Now) -> Admission {
-        if !self.is_up() {
+        if !self.listening {
             return Admission::Refused;
         }
         self.ghosts.retain(|until| *until > now.mono);
@@ -304,6 +326,7 @@ impl VirtualDevice {
             self.catch_up(now);
         }
         self.announce(now);
+        self.with_cloud(now, |cloud| cloud.handle_timeout(now.mono));
         self.pump(now);
     }
 
@@ -311,6 +334,7 @@ impl VirtualDevice {
     pub fn poll_output(&mut self, now: Now) -> Output {
         if self.ready.is_empty() {
             self.pump(now);
+            self.with_cloud(now, |_| ());
         }
         self.ready.pop_front().unwrap_or_else(|| Output::Wait(self.deadline()))
     }
@@ -324,6 +348,9 @@ impl VirtualDevice {
             self.wedged = false;
             self.fault(Fault::Reboot(BOOT), now);
             return Ok(());
+        }
+        if *what == Physical::Reset {
+            return self.press_reset(now);
         }
         self.catch_up(now);
         let Some(at) = self.unit_at(cid) else {
@@ -355,7 +382,9 @@ impl VirtualDevice {
                 self.ghosts.clear();
                 self.orphans.clear();
                 self.down_until = Some(now.mono + down);
-                self.ready.push_back(Output::Listen(false));
+                self.answered = false;
+                self.with_cloud(now, |cloud| cloud.power_off(now.mono));
+                self.relisten();
                 self.tell(News::Down);
             }
             Fault::Move => {
@@ -383,9 +412,10 @@ impl VirtualDevice {
             unit.model.power_up(now.mono);
             unit.model.points_mut().take_changes();
         }
-        self.ready.push_back(Output::Listen(true));
+        self.relisten();
         self.tell(News::Up { address: None });
         self.voice.speak_soon(now.mono);
+        self.with_cloud(now, |cloud| cloud.power_on(now.mono));
     }
 
     fn tell(&mut self, news: News) {
@@ -406,25 +436,28 @@ impl VirtualDevice {
         }
     }
 
-    /// Pushes what changed to all clients. Without a client nothing is kept (lan.md 5.3.7).
+    /// Pushes what changed to all clients and to the cloud. Without any nothing is kept (lan.md 5.3.7).
     fn report(&mut self, at: usize, cause: Cause, now: Now) {
         let unit = &mut self.units[at];
         if !unit.model.points().has_changes() {
             return;
         }
         let dps = unit.model.points_mut().take_changes();
-        let cid = unit.cid.clone();
-        if unit.online {
+        let (cid, online) = (unit.cid.clone(), unit.online);
+        let told: Dps = self.reportable(at, &dps, cause);
+        if online && !told.is_empty() {
             for c in self.connections.iter_mut().filter(|c| !c.is_closing()) {
-                c.session.push(cid.as_ref(), &dps, now);
+                c.session.push(cid.as_ref(), &told, now);
             }
+            self.report_to_cloud(cid.as_ref(), &told, cause, now);
         }
         self.tell(News::Changed { cid, dps, cause });
     }
 
     fn next_tick(&self) -> Option<Duration> {
         let next = self.units.iter().filter_map(|u| u.model.next_tick()).min()?;
-        Some(if self.connections.is_empty() { next.max(self.ticked + UNWATCHED) } else { next })
+        let watched = !self.connections.is_empty() || self.is_online();
+        Some(if watched { next } else { next.max(self.ticked + UNWATCHED) })
     }
 
     fn deadline(&self) -> Duration {
@@ -440,13 +473,14 @@ impl VirtualDevice {
             .chain(self.next_tick())
             .chain(self.dice.next_scheduled())
             .chain(speech)
+            .chain([self.cloud_wait])
             .min()
             .unwrap_or(Duration::MAX)
     }
 
     /// The points of `unit` that were asked for and exist.
     fn known(&self, at: usize, asked: &[DpId]) -> Dps {
-        let values = self.units[at].model.points().values();
+        let values = self.shown(at);
         asked.iter().filter_map(|dp| Some((*dp, values.value(*dp)?.clone()))).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! What a device does with a request (lan.md 5.3, 7).
 
 use landfall_proto::Now;
-use landfall_proto::dp::{DpId, Dps};
+use landfall_proto::dp::{DpId, DpValue, Dps};
 use landfall_proto::id::Cid;
 use landfall_proto::lan::Version;
 use landfall_proto::lan::device::{DeviceError, DeviceEvent, DeviceSession, Ticket};
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{ConnectionId, VirtualDevice};
+use crate::journal::{Line, Write};
 use crate::kind::Kind;
 use crate::model::{self, Applied, Cause};
 use crate::news::News;
@@ -28,6 +29,15 @@ struct OnlineQuery {
 struct OnlineCids {
     #[serde(default)]
     cids: Vec<String>,
+}
+
+/// What became of a command.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    pub(super) applied: Dps,
+    /// Those of them that had the value already.
+    pub(super) unchanged: Dps,
+    pub(super) skipped: Vec<(DpId, DpValue, String)>,
 }
 
 impl VirtualDevice {
@@ -76,7 +86,7 @@ impl VirtualDevice {
             Err(error) => self.answer(id, |s| s.reply_error(ticket, error)),
             // From the gateway's cache, whether the sub-device is online or not (lan.md 3.9).
             Ok(at) => {
-                let values = self.units[at].model.points().values().clone();
+                let values = self.shown(at);
                 let cid = self.units[at].cid.clone();
                 self.answer(id, |s| s.reply_points(ticket, cid.as_ref(), &values));
             }
@@ -91,33 +101,10 @@ impl VirtualDevice {
         if dps.is_empty() && !dps.asked().is_empty() {
             return self.serve_question(id, ticket, at, dps.asked(), now);
         }
-        self.catch_up(now);
         let cid = self.units[at].cid.clone();
-        let mut applied = Dps::new();
-        let mut unchanged = Dps::new();
-        if self.units[at].online {
-            for (dp, value, outcome) in model::apply(&mut *self.units[at].model, dps, now.mono) {
-                match outcome {
-                    Applied::Done { changed } => {
-                        self.journal.record(
-                            now.mono,
-                            &self.spec.id,
-                            cid.as_ref(),
-                            dp,
-                            value.clone(),
-                            changed,
-                        );
-                        if !changed {
-                            unchanged.insert(dp, value.clone());
-                        }
-                        applied.insert(dp, value);
-                    }
-                    Applied::Skipped(why) => {
-                        let (cid, why) = (cid.clone(), why.to_string());
-                        self.tell(News::Skipped { connection: id, cid, dp, value, why });
-                    }
-                }
-            }
+        let Carried { applied, unchanged, skipped } = self.carry_out(at, dps, Line::Lan, now);
+        for (dp, value, why) in skipped {
+            self.tell(News::Skipped { connection: id, cid: cid.clone(), dp, value, why });
         }
         if !applied.is_empty() {
             self.tell(News::Applied { connection: id, cid: cid.clone(), dps: applied });
@@ -133,6 +120,47 @@ impl VirtualDevice {
         if self.spec.habits.push_first {
             self.answer(id, |s| s.ack(ticket));
         }
+    }
+
+    /// Does what the firmware does with a command, by whichever line it came, and writes it down.
+    pub(super) fn carry_out(&mut self, at: usize, dps: &Dps, line: Line, now: Now) -> Carried {
+        self.catch_up(now);
+        let mut carried = Carried::default();
+        if !self.units[at].online {
+            return carried;
+        }
+        let mut handled = Dps::new();
+        for (dp, value) in dps.iter() {
+            match self.refusal(at, dp, value) {
+                None => handled.insert(dp, value.clone()),
+                Some(why) => carried.skipped.push((dp, value.clone(), why)),
+            }
+        }
+        let cid = self.units[at].cid.clone();
+        for (dp, value, outcome) in model::apply(&mut *self.units[at].model, &handled, now.mono) {
+            match outcome {
+                Applied::Done { changed } => {
+                    let (device, cid) = (self.spec.id.clone(), cid.clone());
+                    let (at, value_now) = (now.mono, value.clone());
+                    self.journal.record(Write {
+                        ordinal: 0,
+                        at,
+                        device,
+                        cid,
+                        dp,
+                        value: value_now,
+                        changed,
+                        line,
+                    });
+                    if !changed {
+                        carried.unchanged.insert(dp, value.clone());
+                    }
+                    carried.applied.insert(dp, value);
+                }
+                Applied::Skipped(why) => carried.skipped.push((dp, value, why.to_string())),
+            }
+        }
+        carried
     }
 
     /// The "device22" form of a query: a CONTROL of nothing but nulls (lan.md 5.5).

@@ -61,7 +61,7 @@ impl VirtualDevice {
     /// A client asks on port 7000 who is there and wants the answer at `to`. Only 3.5 devices answer, at most once a
     /// second per address. Whether `to` lies in the local network is for the driver to judge: it knows the network.
     pub fn handle_ask(&mut self, to: Ipv4Addr, now: Now) {
-        if self.spec.version != Version::V3_5 || !self.is_up() || !self.voice.may_answer(to, now.mono) {
+        if self.spec.version != Version::V3_5 || !self.listening || !self.voice.may_answer(to, now.mono) {
             return;
         }
         let datagram = discovery::announce(&self.beacon(), self.spec.version, &mut self.entropy);
@@ -75,7 +75,7 @@ impl VirtualDevice {
             Quiet::Full => self.connections.len() >= self.spec.clients,
             Quiet::Never => false,
         };
-        self.spec.listens() && self.is_up() && !self.spec.habits.silent && !quiet
+        self.spec.listens() && self.listening && !self.spec.habits.silent && !quiet
     }
 
     pub(super) fn announce(&mut self, now: Now) {

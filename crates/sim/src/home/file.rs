@@ -9,6 +9,8 @@ use landfall_proto::id::{Cid, DeviceId, LocalKey};
 use landfall_proto::lan::version::ReplySequence;
 use landfall_proto::lan::{TCP_PORT, Version};
 
+use super::cloud::cloud;
+use super::identity::Factory;
 use super::reader::Reader;
 use super::{Home, HomeDevice, HomeError, Identities, MAX_DEVICES, child};
 use crate::faults::{DelayPlan, FaultPlan, RebootPlan, StormPlan};
@@ -105,6 +107,9 @@ fn device(
     spec.reply_sequence = r.word("reply_sequence", &policies)?.unwrap_or(usual);
     if let Some(faults_table) = r.table("faults", "faults.")? {
         spec.faults = faults(faults_table)?;
+    }
+    if let Some(table) = r.table("cloud", "cloud.")? {
+        spec.cloud = Some(cloud(table, Factory::draw(home.seed, &spec.name))?);
     }
     let prefix = format!("{}, child ", r.entry());
     for c in r.tables("child", &prefix)? {
@@ -217,6 +222,8 @@ fn habits(mut r: Reader<'_>, version: Version) -> Result<Habits, HomeError> {
         ("silent_refresh", &mut habits.silent_refresh),
         ("push_first", &mut habits.push_first),
         ("repeat_unchanged", &mut habits.repeat_unchanged),
+        ("lan_after_cloud", &mut habits.lan_after_cloud),
+        ("energy_needs_mqtt", &mut habits.energy_needs_mqtt),
     ] {
         *habit = r.flag(field)?.unwrap_or(*habit);
     }

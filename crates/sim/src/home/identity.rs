@@ -1,6 +1,6 @@
 //! Invented ids and keys that look like real ones.
 
-use landfall_proto::id::{Cid, DeviceId, LocalKey};
+use landfall_proto::id::{AuthKey, Cid, DeviceId, LocalKey, PskKey, SecKey, Uuid};
 use landfall_proto::lan::Version;
 
 use crate::dice::Dice;
@@ -61,6 +61,28 @@ impl Identities {
     pub fn cid(&mut self) -> Cid {
         let text = self.word("a4c138", 16, HEX);
         Cid::new(text).expect("the alphabet is that of cids")
+    }
+}
+
+/// What a device has from the factory for its cloud, and what an earlier activation gave it.
+#[derive(Debug)]
+pub(super) struct Factory {
+    pub(super) uuid: Uuid,
+    pub(super) auth_key: AuthKey,
+    pub(super) psk_key: PskKey,
+    pub(super) sec_key: SecKey,
+}
+
+impl Factory {
+    /// Drawn from a sequence of its own, so that a cloud side changes no ids.
+    pub(super) fn draw(seed: u64, name: &str) -> Self {
+        let mut ids = Identities { dice: Dice::labelled(seed, &format!("factory of {name}")) };
+        Self {
+            uuid: Uuid::new(ids.word("", 16, LOWER)).expect("the alphabet is that of uuids"),
+            auth_key: AuthKey::new(ids.word("", 32, LOWER)).expect("32 printable characters"),
+            psk_key: PskKey::new(ids.word("", 37, LOWER)).expect("37 printable characters"),
+            sec_key: SecKey::new(ids.word("", 16, LOWER)).expect("16 printable characters"),
+        }
     }
 }
 

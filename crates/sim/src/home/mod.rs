@@ -1,5 +1,6 @@
 //! A home: the devices that are simulated together. Read from a file, built in, or generated.
 
+mod cloud;
 mod file;
 mod identity;
 mod reader;

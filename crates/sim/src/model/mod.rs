@@ -154,6 +154,8 @@ pub enum Physical {
     Value(DpId, DpValue),
     /// Power is cut and comes back: ends every fault, wedge included.
     PowerCycle,
+    /// The button is held until the device forgets its owner. Only devices with a cloud side do.
+    Reset,
 }
 
 /// Why a physical action was not possible.
@@ -173,13 +175,16 @@ pub enum PhysicalError {
     /// The point can't take the value.
     #[error(transparent)]
     Misfit(#[from] MisfitError),
+    /// It has no cloud side, or that is off.
+    #[error("the device has no owner in a cloud to forget")]
+    NoCloud,
     /// Not an action.
-    #[error("{0:?} is no physical action; try `button`, `button 2`, `1=true` or `power-cycle`")]
+    #[error("{0:?} is no physical action; try `button`, `button 2`, `1=true`, `power-cycle` or `reset`")]
     Unknown(String),
 }
 
 impl Physical {
-    /// Does it. Power cycles are the device's affair, not the model's, and change nothing here.
+    /// Does it. Power cycles and resets are the device's affair, not the model's, and change nothing here.
     ///
     /// # Errors
     /// No such button, no such point, or a value that does not fit.
@@ -203,7 +208,7 @@ impl Physical {
                 }
                 Ok(())
             }
-            Self::PowerCycle => Ok(()),
+            Self::PowerCycle | Self::Reset => Ok(()),
         }
     }
 }
@@ -211,12 +216,15 @@ impl Physical {
 impl FromStr for Physical {
     type Err = PhysicalError;
 
-    /// `button`, `button 2`, `power-cycle`, `DP=VALUE` (JSON or a plain word).
+    /// `button`, `button 2`, `power-cycle`, `reset`, `DP=VALUE` (JSON or a plain word).
     fn from_str(s: &str) -> Result<Self, PhysicalError> {
         let unknown = || PhysicalError::Unknown(s.chars().take(60).collect());
         let s = s.trim();
         if s == "power-cycle" {
             return Ok(Self::PowerCycle);
+        }
+        if s == "reset" {
+            return Ok(Self::Reset);
         }
         if let Some(n) = s.strip_prefix("button") {
             return match n.trim() {
@@ -338,6 +346,7 @@ mod tests {
         assert_eq!("button".parse(), Ok(Physical::Button(1)));
         assert_eq!("button 2".parse(), Ok(Physical::Button(2)));
         assert_eq!("power-cycle".parse(), Ok(Physical::PowerCycle));
+        assert_eq!("reset".parse(), Ok(Physical::Reset));
         assert_eq!("22=500".parse(), Ok(Physical::Value(DpId(22), DpValue::Value(500))));
         assert_eq!("21=colour".parse(), Ok(Physical::Value(DpId(21), DpValue::text("colour"))));
         assert!("kick".parse::<Physical>().is_err());

@@ -11,7 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::{Addresses, Command, Event, Shared, sockets};
+use super::{Addresses, CloudState, Command, Event, Identity, Shared, sockets};
+use crate::cloud::driver::{LineEvent, Lines};
+use crate::cloud::{CloudOutput, LineId};
 use crate::device::{Admission, ConnectionId, Ending, Output, VirtualDevice};
 use crate::news::News;
 
@@ -39,12 +41,15 @@ pub(super) struct Driver {
     shared: Shared,
     commands: mpsc::Receiver<Command>,
     address: watch::Sender<Option<SocketAddrV4>>,
+    identity: watch::Sender<Identity>,
     at: Option<SocketAddrV4>,
     listener: Option<TcpListener>,
     /// No attempt to listen or accept before this time.
     listener_pause: Option<Instant>,
     clients: Vec<Client>,
     silenced: Vec<TcpStream>,
+    /// Connections to the cloud; `None` where the cloud side is off.
+    lines: Option<Lines>,
     name: std::sync::Arc<str>,
     buffer: Box<[u8]>,
 }
@@ -56,6 +61,7 @@ enum Wake {
     Heard(ConnectionId, io::Result<usize>),
     /// A socket took what was left.
     Sent,
+    Cloud(LineId, LineEvent),
     Command(Option<Command>),
     Timer,
 }
@@ -66,23 +72,26 @@ impl Driver {
         listener: Option<(TcpListener, SocketAddrV4)>,
         shared: Shared,
         commands: mpsc::Receiver<Command>,
-        address: watch::Sender<Option<SocketAddrV4>>,
+        (address, identity): (watch::Sender<Option<SocketAddrV4>>, watch::Sender<Identity>),
     ) -> Self {
         let at = listener.as_ref().map(|(_, at)| *at);
         if let Some(at) = at {
             device.set_address(*at.ip());
         }
         let name = device.spec().name.as_str().into();
+        let lines = device.cloud().and(shared.dial.clone()).map(Lines::new);
         Self {
             device,
             shared,
             commands,
             address,
+            identity,
             at,
             listener: listener.map(|(listener, _)| listener),
             listener_pause: None,
             clients: Vec::new(),
             silenced: Vec::new(),
+            lines,
             name,
             buffer: vec![0; 4_096].into(),
         }
@@ -118,13 +127,26 @@ impl Driver {
                         self.say(SocketAddrV4::new(to, d.ask), &datagram);
                     }
                 }
+                Output::Cloud(output) => self.obey_cloud(output),
                 Output::News(news) => self.tell(news),
                 Output::Wait(deadline) => return deadline,
             }
         }
     }
 
+    fn obey_cloud(&mut self, output: CloudOutput) {
+        let Some(lines) = self.lines.as_mut() else { return };
+        match output {
+            CloudOutput::Open { line, place } => lines.open(line, place, self.at.map(|at| *at.ip())),
+            CloudOutput::Write { line, bytes } => lines.write(line, bytes),
+            CloudOutput::Close { line } => lines.close(line),
+            // The device keeps these to itself.
+            CloudOutput::Effect(_) | CloudOutput::News(_) | CloudOutput::Wait(_) => {}
+        }
+    }
+
     fn tell(&self, mut news: News) {
+        self.note_identity();
         if self.shared.events.receiver_count() == 0 {
             return;
         }
@@ -135,6 +157,18 @@ impl Driver {
         let event = Event { at_ms, device: self.device.spec().id.clone(), name: self.name.clone(), news };
         // The last watcher may have left in between.
         let _nobody = self.shared.events.send(event);
+    }
+
+    /// An activation gives a device another id and another key.
+    fn note_identity(&self) {
+        let spec = self.device.spec();
+        self.identity.send_if_modified(|known| {
+            let other = known.id != spec.id || known.key != spec.key;
+            if other {
+                *known = Identity { id: spec.id.clone(), key: spec.key.clone() };
+            }
+            other
+        });
     }
 
     async fn wait(&mut self, deadline: Duration) -> Wake {
@@ -157,9 +191,17 @@ impl Driver {
         };
         let (clients, buffer) = (&mut self.clients, &mut self.buffer);
         let heard = poll_fn(|cx| poll_clients(clients, buffer, cx));
+        let lines = &mut self.lines;
+        let cloud = async {
+            match lines {
+                Some(lines) => lines.event().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             command = self.commands.recv() => Wake::Command(command),
             wake = heard => wake,
+            (line, event) = cloud => Wake::Cloud(line, event),
             stream = accept => Wake::Accepted(stream),
             () = timer => Wake::Timer,
         }
@@ -189,12 +231,19 @@ impl Driver {
                 tracing::debug!(device = %self.name, %error, "a connection failed");
                 self.device.handle_close(id, now);
             }
+            Wake::Cloud(line, LineEvent::Opened) => self.device.handle_cloud_opened(line, now),
+            Wake::Cloud(line, LineEvent::Heard(bytes)) => self.device.handle_cloud_input(line, &bytes, now),
+            Wake::Cloud(line, LineEvent::Closed) => self.device.handle_cloud_closed(line, now),
+            Wake::Cloud(line, LineEvent::Failed(why)) => {
+                tracing::debug!(device = %self.name, why, "no connection to the cloud");
+                self.device.handle_cloud_failed(line, &why, now);
+            }
             Wake::Sent | Wake::Command(None) => {}
             Wake::Command(Some(command)) => self.obey(command),
             Wake::Timer => {
                 if self.listener_pause.is_some_and(|at| Instant::now() >= at) {
                     self.listener_pause = None;
-                    if self.listener.is_none() && self.device.is_up() {
+                    if self.listener.is_none() && self.device.is_listening() {
                         self.reopen();
                     }
                 }
@@ -222,6 +271,12 @@ impl Driver {
                 let _gone = reply.send(self.device.points(cid.as_ref()).cloned().unwrap_or_default());
             }
             Command::Ask(to) => self.device.handle_ask(to, now),
+            Command::Pair(pairing, reply) => {
+                let _gone = reply.send(self.device.pair(pairing, now));
+            }
+            Command::Look(reply) => {
+                let _gone = reply.send(CloudState::of(&self.device));
+            }
         }
     }
 

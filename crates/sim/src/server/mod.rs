@@ -22,6 +22,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::cloud::{Dial, PairError, Pairing};
 use crate::device::VirtualDevice;
 use crate::faults::Fault;
 use crate::home::{Home, HomeDevice};
@@ -45,6 +46,8 @@ pub enum Addresses {
     Loopback,
     /// 127.0.0.1 and a free port each. For systems that know no other loopback address (macOS), and for tests.
     Ports,
+    /// Nowhere: no sockets at all but those to the cloud. For tests on a paused clock.
+    Nowhere,
 }
 
 impl Default for Addresses {
@@ -78,7 +81,7 @@ impl Default for Discovery {
 }
 
 /// Settings of a simulation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Addresses.
     pub addresses: Addresses,
@@ -86,18 +89,34 @@ pub struct Options {
     pub discovery: Option<Discovery>,
     /// What nonces and counters follow from. `None`: the time of the start, so that no two runs share them.
     pub entropy_seed: Option<u64>,
+    /// How devices reach their cloud: [`Sockets::mapped`](crate::cloud::Sockets::mapped) for a cloud on this machine,
+    /// [`Sockets::system`](crate::cloud::Sockets::system) in a network whose DNS leads to it. `None`: the cloud sides
+    /// of all devices are off.
+    pub cloud: Option<Arc<dyn Dial>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { addresses: Addresses::default(), discovery: Some(Discovery::default()), entropy_seed: None }
+        Self {
+            addresses: Addresses::default(),
+            discovery: Some(Discovery::default()),
+            entropy_seed: None,
+            cloud: None,
+        }
     }
 }
 
 impl Options {
     /// Free ports on 127.0.0.1 and no discovery: what tests want.
     pub const fn quiet() -> Self {
-        Self { addresses: Addresses::Ports, discovery: None, entropy_seed: Some(1) }
+        Self { addresses: Addresses::Ports, discovery: None, entropy_seed: Some(1), cloud: None }
+    }
+
+    /// The same with a cloud.
+    #[must_use]
+    pub fn with_cloud(mut self, dial: Arc<dyn Dial>) -> Self {
+        self.cloud = Some(dial);
+        self
     }
 }
 
@@ -135,6 +154,9 @@ pub enum SimError {
     /// A physical action was not possible.
     #[error(transparent)]
     Physical(#[from] PhysicalError),
+    /// It can't be paired.
+    #[error(transparent)]
+    Pair(#[from] PairError),
     /// `devices.json` was not written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -218,6 +240,43 @@ pub(crate) enum Command {
     Fault(Fault, oneshot::Sender<()>),
     Points(Option<Cid>, oneshot::Sender<Dps>),
     Ask(Ipv4Addr),
+    Pair(Pairing, oneshot::Sender<Result<(), PairError>>),
+    Look(oneshot::Sender<CloudState>),
+}
+
+/// What an activation changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: DeviceId,
+    pub(crate) key: LocalKey,
+}
+
+/// How a device stands with its cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudState {
+    /// Whether it has a cloud side that is on.
+    pub on: bool,
+    /// Whether it has an owner.
+    pub activated: bool,
+    /// Whether MQTT is up.
+    pub online: bool,
+    /// Version of its firmware.
+    pub software: Option<String>,
+    /// How many timers it has.
+    pub timers: usize,
+}
+
+impl CloudState {
+    fn of(device: &VirtualDevice) -> Self {
+        let cloud = device.cloud();
+        Self {
+            on: cloud.is_some(),
+            activated: cloud.is_some_and(|c| c.is_activated()),
+            online: device.is_online(),
+            software: cloud.map(|c| c.flash().software.clone()),
+            timers: cloud.map_or(0, |c| c.flash().timers.list.len()),
+        }
+    }
 }
 
 /// What all devices share.
@@ -227,6 +286,7 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) discovery: Option<Discovery>,
     pub(crate) addresses: Addresses,
+    pub(crate) dial: Option<Arc<dyn Dial>>,
     /// The next free loopback address, for devices that move.
     pub(crate) next_address: Arc<AtomicU32>,
 }
@@ -237,6 +297,7 @@ struct Running {
     journal: Journal,
     commands: mpsc::Sender<Command>,
     address: watch::Receiver<Option<SocketAddrV4>>,
+    identity: watch::Receiver<Identity>,
 }
 
 /// Virtual devices that are running. Dropping it stops them; [`shutdown`](Self::shutdown) also waits for that.
@@ -268,6 +329,7 @@ impl Simulation {
             events: events.clone(),
             discovery: options.discovery,
             addresses: options.addresses,
+            dial: options.cloud,
             next_address: Arc::new(AtomicU32::new(pool.next_bits())),
         };
         let seed = options.entropy_seed.unwrap_or_else(|| clock.unix_ms());
@@ -278,14 +340,20 @@ impl Simulation {
             let (commands, inbox) = mpsc::channel(COMMAND_BACKLOG);
             let at = listener.as_ref().map(|(_, at)| *at);
             let (address_out, address) = watch::channel(at);
-            let virtual_device = VirtualDevice::new(device.spec.clone(), seed, clock.now());
+            let mut virtual_device = VirtualDevice::new(device.spec.clone(), seed, clock.now());
+            if shared.dial.is_some() {
+                virtual_device.join_cloud(seed, clock.now());
+            }
+            let first = Identity { id: device.spec.id.clone(), key: device.spec.key.clone() };
+            let (identity_out, identity) = watch::channel(first);
             let journal = virtual_device.journal().clone();
             if device.spec.listens() && device.spec.version == Version::V3_5 {
                 askable.push((commands.downgrade(), address.clone()));
             }
-            let driver = driver::Driver::new(virtual_device, listener, shared.clone(), inbox, address_out);
+            let out = (address_out, identity_out);
+            let driver = driver::Driver::new(virtual_device, listener, shared.clone(), inbox, out);
             simulation.tasks.spawn(driver.run());
-            simulation.running.push(Running { device, journal, commands, address });
+            simulation.running.push(Running { device, journal, commands, address, identity });
         }
         if let Some(discovery) = options.discovery.filter(|_| !askable.is_empty()) {
             let at = askable.iter().filter_map(|(_, address)| *address.borrow()).map(|at| *at.ip());
@@ -308,13 +376,14 @@ impl Simulation {
         let mut all = Vec::with_capacity(self.running.len());
         for r in &self.running {
             let spec = &r.device.spec;
+            let Identity { id, key } = r.identity.borrow().clone();
             all.push(DeviceInfo {
-                id: spec.id.clone(),
+                id: id.clone(),
                 name: spec.name.clone(),
                 version: spec.version,
                 kind: spec.kind,
                 address: *r.address.borrow(),
-                key: spec.key.clone(),
+                key: key.clone(),
                 parent: None,
             });
             all.extend(spec.children.iter().map(|child| DeviceInfo {
@@ -323,8 +392,8 @@ impl Simulation {
                 version: spec.version,
                 kind: child.kind,
                 address: None,
-                key: spec.key.clone(),
-                parent: Some((spec.id.clone(), child.cid.clone())),
+                key: key.clone(),
+                parent: Some((id.clone(), child.cid.clone())),
             }));
         }
         all
@@ -375,6 +444,25 @@ impl Simulation {
         Ok(self.ask(r, |reply| Command::Press(cid, what, reply)).await??)
     }
 
+    /// An app pairs a device that has no owner: it is told a region (two capital letters) and a token.
+    ///
+    /// # Errors
+    /// No such device, no cloud side that is on, an owner already, or texts that can't be.
+    pub async fn pair(&self, device: &str, region: &str, token: &str) -> Result<(), SimError> {
+        let pairing = Pairing::new(region, token)?;
+        let (r, _) = self.find(device)?;
+        Ok(self.ask(r, |reply| Command::Pair(pairing, reply)).await??)
+    }
+
+    /// How a device stands with its cloud.
+    ///
+    /// # Errors
+    /// No such device, or it stopped.
+    pub async fn cloud(&self, device: &str) -> Result<CloudState, SimError> {
+        let (r, _) = self.find(device)?;
+        self.ask(r, Command::Look).await
+    }
+
     /// Triggers a fault.
     ///
     /// # Errors
@@ -395,7 +483,8 @@ impl Simulation {
         let is = |id: &DeviceId, name: &str| id.as_str() == device || name == device;
         for r in &self.running {
             let spec = &r.device.spec;
-            if is(&spec.id, &spec.name) {
+            // The id of its last activation, or the one from the factory.
+            if is(&spec.id, &spec.name) || r.identity.borrow().id.as_str() == device {
                 return Ok((r, None));
             }
             if let Some(child) = spec.children.iter().find(|c| is(&c.id, &c.name)) {

@@ -52,13 +52,13 @@ pub(super) fn first_listener(
     addresses: Addresses,
     pool: &mut AddressPool,
 ) -> Result<Option<(TcpListener, SocketAddrV4)>, SimError> {
-    if !device.spec.listens() {
+    if !device.spec.listens() || addresses == Addresses::Nowhere {
         return Ok(None);
     }
     let address = match (device.address, addresses) {
         (Some(address), _) => address,
         (None, Addresses::Loopback) => SocketAddrV4::new(pool.take(), TCP_PORT),
-        (None, Addresses::Ports) => SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
+        (None, Addresses::Ports | Addresses::Nowhere) => SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
     };
     listen(address).map(Some).map_err(|source| {
         let device = device.spec.name.clone();

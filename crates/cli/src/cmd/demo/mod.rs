@@ -81,7 +81,7 @@ fn refuse_real_devices(dir: &Path) -> Result<(), Failure> {
 
 /// Starts the home on addresses that nobody uses, another demo for instance.
 async fn start() -> Result<Simulation, SimError> {
-    let options = |addresses| Options { addresses, discovery: None, entropy_seed: None };
+    let options = |addresses| Options { addresses, discovery: None, ..Options::default() };
     if Addresses::default() == Addresses::Loopback {
         for n in 0..NETWORKS {
             let mut home = Home::demo();
