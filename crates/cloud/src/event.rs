@@ -101,6 +101,11 @@ pub enum What {
     },
     /// A log was uploaded (protocol 45).
     LogUploaded,
+    /// A device says how installing firmware goes.
+    FirmwareStatus {
+        /// 1 ready, 2 started, 3 done, 4 failed; 10 to 12 and 40 to 49 say more of a failure (cloud.md 5.1).
+        status: u32,
+    },
     /// A device says that it was reset by hand, or unbinds.
     Reset,
     /// Something was refused.

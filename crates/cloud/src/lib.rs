@@ -13,6 +13,7 @@
 //! | [`dns`] | names of the vendor answered with our address; the same as configuration for other servers |
 //! | [`handshake`] | how far each device has come, and what it lacks |
 //! | [`event`] | what happens, for those who watch |
+//! | [`timezone`] | the owner's time zone as devices understand it |
 //! | [`journal`] | reports on disk |
 //! | [`control`] | the socket in the data directory by which the command talks to a running cloud |
 //!
@@ -34,6 +35,7 @@ pub mod mqtt;
 pub mod people;
 pub mod server;
 pub mod shared;
+pub mod timezone;
 
 pub use backend::Backend;
 pub use config::Config;

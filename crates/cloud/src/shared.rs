@@ -57,6 +57,8 @@ pub struct Shared {
     pub ca_der: Vec<u8>,
     /// Where we listen; set once all sockets are bound.
     pub bound: OnceLock<Bound>,
+    /// What the HTTP gateway remembers of all its connections.
+    pub gateway: crate::gateway::Memory,
     events: broadcast::Sender<Event>,
 }
 
@@ -96,6 +98,7 @@ impl Shared {
             journal,
             ca_der,
             bound: OnceLock::new(),
+            gateway: crate::gateway::Memory::default(),
             events,
         })
     }

@@ -13,6 +13,8 @@ use crate::json;
 pub const MAX_BODY: usize = 64 * 1024;
 /// Most addresses that one request asks for; real ones ask for four.
 const MAX_KEYS: usize = 32;
+/// Characters in a line of PEM (RFC 7468).
+const PEM_LINE: usize = 64;
 /// How long answers hold, seconds.
 pub const TTL: u32 = 600;
 
@@ -409,6 +411,32 @@ pub fn certificates_answer(hosts: &[HostCertificate]) -> Result<Vec<u8>, NameSer
     written(&hosts)
 }
 
+/// A certificate as the name service writes it: base64 of its DER form.
+pub fn certificate_text(der: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(der)
+}
+
+/// The answer to `/api/v1/ca-certificate`, of a certificate in DER form: PEM in a JSON text.
+///
+/// # Errors
+/// None that texts could cause; what the JSON writer says is passed on.
+pub fn ca_certificate_answer(der: &[u8]) -> Result<Vec<u8>, NameServiceError> {
+    #[derive(Serialize)]
+    struct Answer {
+        ca_certificate: String,
+    }
+    let base64 = certificate_text(der);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
+        pem.extend([line, "\n"]);
+        rest = after;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    written(&Answer { ca_certificate: pem })
+}
+
 fn parsed<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, NameServiceError> {
     if body.len() > MAX_BODY {
         return Err(NameServiceError::TooLong(body.len()));
@@ -426,6 +454,20 @@ mod tests {
 
     fn text(bytes: Result<Vec<u8>, NameServiceError>) -> String {
         String::from_utf8(bytes.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn certificates_are_base64_and_pem() {
+        let der: Vec<u8> = (0..60).collect();
+        let text = certificate_text(&der);
+        assert_eq!(base64_simd::STANDARD.decode_to_vec(&text).unwrap(), der);
+        let answer: serde_json::Value =
+            serde_json::from_slice(&ca_certificate_answer(&der).unwrap()).unwrap();
+        let pem = answer["ca_certificate"].as_str().unwrap();
+        let lines: Vec<&str> = pem.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!((lines[0], lines[3]), ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"));
+        assert_eq!((lines[1].len(), format!("{}{}", lines[1], lines[2])), (64, text));
     }
 
     #[test]
