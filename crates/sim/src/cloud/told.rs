@@ -91,7 +91,7 @@ impl Wire {
             "wr" => Access::Wr,
             _ => Access::Rw,
         };
-        DpSpec { code: self.code.into(), kind, access, action: false }
+        DpSpec::new(self.code, kind, access)
     }
 }
 
