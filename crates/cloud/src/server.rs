@@ -132,7 +132,7 @@ impl Cloud {
 
         let (authority, both, psk_only) = security(&config, &backend)?;
         let journal = Journal::open(&config.data_dir)?;
-        let people = People::none();
+        let people = People::start(&config);
         let limits = config.limits;
         let shared = Shared::new(config, clock, backend, people, journal, authority.der().to_vec());
         // Nobody has set it before: `shared` was made three lines above.
@@ -187,6 +187,9 @@ impl Cloud {
         }
         self.tasks.close();
         self.tasks.wait().await;
+        if let Some(broker) = &self.shared.people.broker {
+            broker.shutdown().await;
+        }
         if let Err(error) = self.shared.handshakes.save() {
             tracing::warn!(%error, "the handshake records were not written");
         }
