@@ -19,7 +19,7 @@ use crate::people::People;
 const EVENT_BACKLOG: usize = 4_096;
 
 /// The addresses that are really listened on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Bound {
     /// HTTP.
     pub http: Option<SocketAddr>,

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Record, Step};
 use crate::backend::{Generation, Registration};
 use crate::shared::Bound;
 
 /// What a device lacks, and the next step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lack {
     /// In words, about "it".
     pub what: String,

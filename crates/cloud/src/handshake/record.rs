@@ -64,6 +64,29 @@ impl Step {
         Self::Firmware,
     ];
 
+    /// Its name in files and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::NameService => "name_service",
+            Self::Tls => "tls",
+            Self::Token => "token",
+            Self::ActivationAsked => "activation_asked",
+            Self::Activated => "activated",
+            Self::Configured => "configured",
+            Self::Mqtt => "mqtt",
+            Self::Subscribed => "subscribed",
+            Self::Reported => "reported",
+            Self::Timers => "timers",
+            Self::Firmware => "firmware",
+        }
+    }
+
+    /// The step of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+
     /// In words, after "it": `asked our DNS`.
     pub const fn words(self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use landfall_proto::dp::Dps;
 use landfall_proto::id::{Cid, DeviceId};
 use landfall_proto::mqtt::Stamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 mod files;
@@ -62,7 +62,7 @@ pub const fn gap(last: Stamp, now: Stamp) -> u64 {
 }
 
 /// How the cloud before this one ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastEnd {
     /// There was none.
@@ -74,7 +74,7 @@ pub enum LastEnd {
 }
 
 /// How the journal does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Lines on disk since the start.
     pub written: u64,
