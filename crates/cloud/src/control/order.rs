@@ -140,6 +140,8 @@ pub struct Window {
 pub enum SetOutcome {
     /// A report showed all values.
     Confirmed,
+    /// The device has the command, and never reports these points.
+    Accepted,
     /// No report showed them in time.
     Unconfirmed {
         /// What was reported of these points since.

@@ -206,6 +206,7 @@ impl From<SendError> for Refusal {
             SendError::Congested(_) => "device.congested",
             SendError::NotWaiting(_) => "device.not_waiting",
             SendError::NoKey(_) => "device.no_key",
+            SendError::Misfit(_) => "dp.misfit",
         };
         Self::new(code, e.to_string())
     }
@@ -295,6 +296,7 @@ async fn set(
 ) -> Result<Value, Refusal> {
     let outcome = match shared.devices.set(shared, id, cid, dps, patience).await {
         Outcome::Confirmed => SetOutcome::Confirmed,
+        Outcome::Accepted => SetOutcome::Accepted,
         Outcome::Unconfirmed { seen } => SetOutcome::Unconfirmed { seen },
         Outcome::Failed(e) => {
             SetOutcome::Failed { offline: matches!(e, SendError::Offline(_)), why: e.to_string() }
