@@ -57,6 +57,8 @@ fn context(method: SslMethod) -> Result<SslContextBuilder, ErrorStack> {
             | SslOptions::NO_TICKET
             | SslOptions::NO_RENEGOTIATION
             | SslOptions::CIPHER_SERVER_PREFERENCE
+            // A device that names ChaCha20 first has no AES in hardware.
+            | SslOptions::PRIORITIZE_CHACHA
             // Devices hang up without a word, and both HTTP and MQTT say by themselves where a message ends.
             | SslOptions::IGNORE_UNEXPECTED_EOF,
     );

@@ -1,13 +1,17 @@
 //! What the TLS tests share: keys, an authority, both ends of a connection in memory.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use landfall_link::tls::{Acceptor, Authority, Connector, Names, PskKeys, TlsError, TlsStream};
 use landfall_proto::id::{AuthKey, PskKey};
 use landfall_proto::psk::{DeviceHash, HINT, Identity, PREFIX_ESP8266, Psk, PskType};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use openssl::ssl::{Ssl, SslContextBuilder, SslMethod, SslVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio_openssl::SslStream;
 
 pub(crate) const UUID: &str = "vt0a1b2c3d4e5f60";
 pub(crate) const PSK_KEY: &str = "Q7wErTy1UiOp2AsDf3GhJk4LzXc5VbNm6QwEr";
@@ -19,6 +23,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Keys(HashMap<DeviceHash, PskKey>);
 
 impl Keys {
+    pub(crate) fn none() -> Arc<Self> {
+        Arc::default()
+    }
+
     pub(crate) fn with(uuid: &str, key: &str) -> Arc<Self> {
         let hash = DeviceHash::of(PskType::Two, uuid);
         Arc::new(Self([(hash, PskKey::new(key).expect("a psk key"))].into()))
@@ -74,7 +82,7 @@ pub(crate) async fn meet(acceptor: &Acceptor, connector: &Connector, host: &str)
 }
 
 /// Bytes both ways, more than fits into one record, then a goodbye.
-pub(crate) async fn talk<A, B>(server: &mut TlsStream<A>, client: &mut TlsStream<B>)
+pub(crate) async fn talk<A, B>(server: &mut TlsStream<A>, client: &mut B)
 where
     A: AsyncRead + AsyncWrite + Send + Unpin,
     B: AsyncRead + AsyncWrite + Send + Unpin,
@@ -98,4 +106,84 @@ where
         tokio::join!(serving, asking);
     };
     tokio::time::timeout(PATIENCE, whole).await.expect("the talk ends");
+}
+
+/// A client that is OpenSSL and nothing of ours, with the given protocol settings.
+pub(crate) async fn foreign(
+    acceptor: &Acceptor,
+    set: impl FnOnce(&mut SslContextBuilder),
+) -> (End, Result<SslStream<DuplexStream>, openssl::ssl::Error>) {
+    let (near, far) = tokio::io::duplex(4096);
+    let mut builder = SslContextBuilder::new(SslMethod::tls_client()).expect("a context");
+    // Old versions need level 0.
+    builder.set_cipher_list("ALL:@SECLEVEL=0").expect("all suites");
+    set(&mut builder);
+    let ssl = Ssl::new(&builder.build()).expect("a connection");
+    let mut client = SslStream::new(ssl, far).expect("a stream");
+    let both = async {
+        tokio::join!(acceptor.accept(near), async {
+            let connected = Pin::new(&mut client).connect().await;
+            connected.map(|()| client)
+        })
+    };
+    tokio::time::timeout(PATIENCE, both).await.expect("the handshake ends")
+}
+
+/// The same with the suite of devices and raw bytes as identity and key.
+pub(crate) async fn tls12_psk(
+    acceptor: &Acceptor,
+    identity: &[u8],
+    psk: &[u8],
+) -> (End, Result<ForeignPsk, openssl::ssl::Error>) {
+    let (identity, psk) = (identity.to_vec(), psk.to_vec());
+    let (server, client) = foreign(acceptor, |builder| {
+        builder.set_max_proto_version(Some(SslVersion::TLS1_2)).expect("a version");
+        builder.set_cipher_list("PSK-AES128-CBC-SHA256").expect("a suite");
+        builder.set_psk_client_callback(move |_, _, name, key| {
+            name[..identity.len()].copy_from_slice(&identity);
+            name[identity.len()] = 0;
+            key[..psk.len()].copy_from_slice(&psk);
+            Ok(psk.len())
+        });
+    })
+    .await;
+    (server, client.map(ForeignPsk))
+}
+
+/// The foreign client's end.
+#[derive(Debug)]
+pub(crate) struct ForeignPsk(SslStream<DuplexStream>);
+
+impl ForeignPsk {
+    pub(crate) fn hint(&self) -> Option<&[u8]> {
+        self.0.ssl().psk_identity_hint()
+    }
+}
+
+impl AsyncRead for ForeignPsk {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ForeignPsk {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
