@@ -21,6 +21,7 @@ INSTALLED = TARGET / "interop"
 PYTHON = INSTALLED / "venv" / "bin" / "python"
 NODE_MODULES = INSTALLED / "npm" / "node_modules"
 RUSTUYA = INSTALLED / "rustuya" / "debug" / "rustuya-client"
+TLS_SERVER = TARGET / "debug" / "examples" / "tls_server"
 LANDFALL = Path(os.environ.get("LANDFALL_BIN", TARGET / "debug" / "landfall")).resolve()
 
 TCP_PORT = 6668

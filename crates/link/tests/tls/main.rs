@@ -1,5 +1,7 @@
 //! TLS as devices speak it, both ends in memory.
 
+#![allow(clippy::unwrap_used)] // helpers of tests stand outside of #[test] functions
+
 mod authority;
 mod common;
 mod handshakes;
