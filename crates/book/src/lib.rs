@@ -37,4 +37,4 @@ pub use import::ImportError;
 pub use mapping::Mapping;
 pub use merge::{Change, Outcome, OutcomeKind};
 pub use people::{Hardware, Person};
-pub use store::{BookStore, DevicesFile, FileStore, StoreError};
+pub use store::{BookStore, DevicesFile, FileStore, Stamp, StoreError};

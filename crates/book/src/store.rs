@@ -114,6 +114,14 @@ pub trait BookStore {
     fn place(&self) -> &Path;
 }
 
+/// Which version of the file it is: it changes whenever the book is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<std::time::SystemTime>,
+    size: u64,
+    inode: u64,
+}
+
 /// The form of the file.
 #[derive(Serialize)]
 struct Written<'a> {
@@ -145,6 +153,59 @@ impl FileStore {
     /// Whether there is a book.
     pub fn exists(&self) -> bool {
         self.path.exists()
+    }
+
+    /// The directory of the book.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Which version of the file lies there now; the default when there is none.
+    ///
+    /// # Errors
+    /// The file can't be looked at.
+    pub fn stamp(&self) -> Result<Stamp, StoreError> {
+        match fs::metadata(&self.path) {
+            Ok(meta) => Ok(Stamp {
+                modified: meta.modified().ok(),
+                size: meta.len(),
+                #[cfg(unix)]
+                inode: std::os::unix::fs::MetadataExt::ino(&meta),
+                #[cfg(not(unix))]
+                inode: 0,
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Stamp::default()),
+            Err(e) => Err(Self::io("look at", &self.path)(e)),
+        }
+    }
+
+    /// [`BookStore::load`] with the stamp of what was read. Where the file was replaced meanwhile the stamp is the
+    /// older one, so that the next look shows a change.
+    ///
+    /// # Errors
+    /// As [`BookStore::load`].
+    pub fn load_stamped(&self) -> Result<(Book, Stamp), StoreError> {
+        let stamp = self.stamp()?;
+        Ok((self.load()?, stamp))
+    }
+
+    /// [`BookStore::update`] with the stamp of what was kept, taken under the lock.
+    ///
+    /// # Errors
+    /// As [`BookStore::update`].
+    pub fn update_stamped(
+        &self,
+        change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>,
+    ) -> Result<(Book, Stamp), StoreError> {
+        let _lock = self.lock()?;
+        let before = self.load()?;
+        let mut book = before.clone();
+        change(&mut book)?;
+        if book != before {
+            book.check()?;
+            self.write(&book)?;
+        }
+        Ok((book, self.stamp()?))
     }
 
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -264,15 +325,7 @@ impl BookStore for FileStore {
     }
 
     fn update(&self, change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>) -> Result<Book, StoreError> {
-        let _lock = self.lock()?;
-        let before = self.load()?;
-        let mut book = before.clone();
-        change(&mut book)?;
-        if book != before {
-            book.check()?;
-            self.write(&book)?;
-        }
-        Ok(book)
+        self.update_stamped(change).map(|(book, _)| book)
     }
 
     fn place(&self) -> &Path {

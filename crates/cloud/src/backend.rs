@@ -5,9 +5,7 @@
 //! something is asynchronous and has been stored when it returns.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 pub use landfall_book::Timer;
@@ -240,6 +238,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Keeps what a device said of itself. Stored soon, not at once.
     fn announce(&self, id: &DeviceId, what: Announcement);
 
+    /// Stores what [`Self::announce`] kept back. For the end of the program.
+    async fn flush(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// The timers of a device.
     fn timers(&self, id: &DeviceId) -> Timers;
 
@@ -254,84 +257,6 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether a person's MQTT client may log in: name and password as `landfall cloud user add` made them.
     fn person(&self, user: &str, password: &[u8]) -> bool;
-}
-
-/// Who may be activated in a window.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
-    /// Every device.
-    Everyone,
-    /// This one.
-    One(Identity),
-}
-
-/// A window for activations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Who may be activated.
-    pub who: Who,
-    /// Until when, seconds since 1970.
-    pub until: u64,
-}
-
-/// A password that was made for a person's client; shown once, kept as a digest. Never printed by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NewPassword(pub(crate) String);
-
-impl NewPassword {
-    /// The password, for the owner's eyes.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for NewPassword {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NewPassword(..)")
-    }
-}
-
-/// What the owner asks of whoever keeps the devices: the command, over the control socket or by itself.
-#[async_trait]
-pub trait Owner: Backend {
-    /// Opens a window for activations, or prolongs it. Returns until when it is open, seconds since 1970. Windows are
-    /// kept in memory only: a restart closes them.
-    fn open_window(&self, length: Duration, who: Who) -> u64;
-
-    /// Closes all windows.
-    fn close_windows(&self);
-
-    /// The windows that are open.
-    fn windows(&self) -> Vec<Window>;
-
-    /// Gives a device timers; an empty list takes all away. Returns when they changed, seconds since 1970: later than
-    /// any time told before, so that the device fetches them when it is told to ask (protocol 13).
-    async fn set_timers(&self, id: &DeviceId, timers: Vec<Timer>) -> Result<u64, BackendError>;
-
-    /// Approves an image for a device and channel, in place of the one approved before. The file is read now and kept
-    /// in the data directory.
-    async fn approve_image(
-        &self,
-        id: &DeviceId,
-        kind: u32,
-        version: &str,
-        file: &Path,
-    ) -> Result<Arc<ApprovedImage>, BackendError>;
-
-    /// Withdraws the image of a channel. Returns whether there was one.
-    async fn withdraw_image(&self, id: &DeviceId, kind: u32) -> Result<bool, BackendError>;
-
-    /// Lets a person's MQTT client in, under a password that is made now.
-    async fn add_person(&self, name: &str) -> Result<NewPassword, BackendError>;
-
-    /// Shuts a person's MQTT client out. Returns whether there was one of this name.
-    async fn remove_person(&self, name: &str) -> Result<bool, BackendError>;
-
-    /// The names of people whose MQTT clients may log in.
-    fn people(&self) -> Vec<String>;
-
-    /// Forgets the pinned password of an adopted device: the next one is pinned. Returns whether there was one.
-    async fn unpin(&self, id: &DeviceId) -> Result<bool, BackendError>;
 }
 
 /// An [`Offer`] needs this; re-exported for implementers.

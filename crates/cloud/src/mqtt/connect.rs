@@ -354,7 +354,7 @@ async fn admit_device(
 fn identity(shared: &Shared, link: &Link, device: &Registration) -> Result<(), Refused> {
     let Some(hash) = &link.hash else { return Ok(()) };
     let fits = match shared.backend.by_hash(hash) {
-        Some(other) => other.id == device.id,
+        Some(other) => other.is_same_device(device),
         // Hardware whose uuid nobody told us has a hash that we can't know.
         None => device.uuid.is_none(),
     };

@@ -1,0 +1,1 @@
+//! Tests of the whole backend, over a book on disk.

@@ -1,0 +1,210 @@
+//! The one task that changes the book. Changes that wait are kept together, in one replacement of the file: a house that
+//! comes back after a power cut does not write its book once for each device.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use landfall_book::{Book, BookError};
+use landfall_proto::id::DeviceId;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Inner;
+use crate::backend::{Announcement, BackendError};
+
+/// Changes that may wait; whoever has one more waits for a place.
+const QUEUE: usize = 256;
+/// Changes that are kept together.
+const BATCH: usize = 64;
+/// How often the file is looked at: another process may have changed it.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long what a device said of itself may be in memory only.
+const STORE_ANNOUNCEMENTS: Duration = Duration::from_secs(5);
+
+/// Tells the one who asked, once the book is kept, or why it is not.
+type Finish = Box<dyn FnOnce(Result<(), BackendError>) + Send>;
+/// A change. It leaves the book as it was when it fails; without a book, which could not be read then, it does nothing.
+type Job = Box<dyn FnOnce(Option<&mut Book>) -> Finish + Send>;
+
+/// Where changes are handed in.
+#[derive(Clone)]
+pub(super) struct Writer(mpsc::Sender<Job>);
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+/// What became of a change.
+pub(super) enum Changed<T, E> {
+    /// It is kept.
+    Kept(T),
+    /// It was not possible; nothing changed.
+    Refused(E),
+    /// It could not be kept.
+    Failed(BackendError),
+}
+
+fn ended() -> BackendError {
+    BackendError { what: "the book is not being written any more".to_owned() }
+}
+
+impl Writer {
+    /// Starts the task. It ends when the last writer is dropped.
+    pub(super) fn start(inner: Arc<Inner>) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(run(inner, queue));
+        Self(jobs)
+    }
+
+    /// Changes the book; on return it is on disk and in the index.
+    pub(super) async fn change<T, E>(
+        &self,
+        change: impl FnOnce(&mut Book) -> Result<T, E> + Send + 'static,
+    ) -> Changed<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |book| {
+            let done = book.map(change);
+            Box::new(move |kept| {
+                let outcome = match (done, kept) {
+                    (Some(Ok(value)), Ok(())) => Changed::Kept(value),
+                    (Some(Err(e)), _) => Changed::Refused(e),
+                    (_, Err(e)) => Changed::Failed(e),
+                    (None, Ok(())) => Changed::Failed(ended()),
+                };
+                // Whoever asked may have gone.
+                let _gone = tell.send(outcome);
+            })
+        });
+        if self.0.send(job).await.is_err() {
+            return Changed::Failed(ended());
+        }
+        told.await.unwrap_or_else(|_| Changed::Failed(ended()))
+    }
+
+    /// The same where the book itself is what refuses.
+    pub(super) async fn change_book<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Book) -> Result<T, BookError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        match self.change(change).await {
+            Changed::Kept(value) => Ok(value),
+            Changed::Refused(e) => Err(BackendError { what: e.to_string() }),
+            Changed::Failed(e) => Err(e),
+        }
+    }
+}
+
+async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut jobs = Vec::new();
+    let mut stored = Instant::now();
+    loop {
+        tokio::select! {
+            got = queue.recv_many(&mut jobs, BATCH) => {
+                if got == 0 {
+                    break;
+                }
+                write(&inner, std::mem::take(&mut jobs)).await;
+                stored = Instant::now();
+            }
+            _ = look.tick() => {
+                if inner.has_announcements() && stored.elapsed() >= STORE_ANNOUNCEMENTS {
+                    write(&inner, Vec::new()).await;
+                    stored = Instant::now();
+                } else {
+                    refresh(&inner).await;
+                }
+            }
+        }
+    }
+    if inner.has_announcements() {
+        write(&inner, Vec::new()).await;
+    }
+}
+
+/// Changes the file and the index. Errors go to those who asked.
+async fn write(inner: &Arc<Inner>, jobs: Vec<Job>) {
+    let inner = Arc::clone(inner);
+    let done = tokio::task::spawn_blocking(move || write_now(&inner, jobs)).await;
+    if let Err(e) = done {
+        tracing::error!("a change of the book was not finished: {e}");
+    }
+}
+
+fn write_now(inner: &Inner, jobs: Vec<Job>) {
+    let announced = inner.take_announcements();
+    let mut finish = Vec::with_capacity(jobs.len());
+    let mut jobs = Some(jobs);
+    let mut left = HashMap::new();
+    let kept = inner.store.update_stamped(&mut |book| {
+        left = announce(book, &announced);
+        finish.extend(jobs.take().into_iter().flatten().map(|job| job(Some(&mut *book))));
+        Ok(())
+    });
+    let kept = match kept {
+        Ok((book, stamp)) => {
+            inner.show(book, stamp);
+            inner.keep_announcements(left);
+            Ok(())
+        }
+        Err(e) => {
+            inner.keep_announcements(announced);
+            Err(super::failed(&e))
+        }
+    };
+    if finish.is_empty()
+        && let Err(e) = &kept
+    {
+        tracing::warn!("what devices said of themselves is not stored yet: {e}");
+    }
+    // The book could not even be read.
+    finish.extend(jobs.into_iter().flatten().map(|job| job(None)));
+    for finish in finish {
+        finish(kept.clone());
+    }
+}
+
+/// Stores what devices said. Returns what can't be stored yet: the device's new keys are not in use.
+fn announce(book: &mut Book, announced: &HashMap<DeviceId, Announcement>) -> HashMap<DeviceId, Announcement> {
+    let mut left = HashMap::new();
+    for (id, what) in announced {
+        let Some(device) = book.by_id_mut(id) else {
+            if book.by_any_id(id).is_some() {
+                left.insert(id.clone(), what.clone());
+            }
+            continue;
+        };
+        let side = &mut device.cloud;
+        side.envelope = what.envelope.or(side.envelope);
+        side.generation = what.generation.or(side.generation);
+        if what.software.is_some() {
+            side.software.clone_from(&what.software);
+        }
+    }
+    left
+}
+
+/// Reads the book anew if somebody else changed it.
+async fn refresh(inner: &Arc<Inner>) {
+    let inner = Arc::clone(inner);
+    let looked = tokio::task::spawn_blocking(move || {
+        let shown = *inner.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        match inner.store.stamp() {
+            Ok(stamp) if stamp == shown => Ok(()),
+            Ok(_) => inner.store.load_stamped().map(|(book, stamp)| inner.show(book, stamp)),
+            Err(e) => Err(e),
+        }
+        .map_err(|e| inner.complain(&e))
+    });
+    if let Err(e) = looked.await {
+        tracing::error!("the book was not looked at: {e}");
+    }
+}
