@@ -7,7 +7,7 @@ use landfall_proto::id::{Cid, DeviceId, Uuid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::backend::Timer;
+use crate::backend::{ApprovedImage, Timer, Who};
 
 /// What the cloud shall do or tell. Never printed whole: some hold secrets.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -15,8 +15,19 @@ use crate::backend::Timer;
 pub enum Order {
     /// Tell how everything stands: [`Status`](super::Status).
     Status,
-    /// Answer activations for a while.
-    Allow(Window),
+    /// Answer activations for a while: `{"until":...}`, seconds since 1970-01-01 UTC.
+    Allow {
+        /// How long, in seconds.
+        seconds: u64,
+        /// For this hardware only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uuid: Option<Uuid>,
+        /// For this device only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<DeviceId>,
+    },
+    /// Close all windows for activations.
+    Close,
     /// Set points of a device: [`SetOutcome`].
     Set {
         /// Device.
@@ -47,14 +58,14 @@ pub enum Order {
         /// Wipe everything it knows.
         wipe: bool,
     },
-    /// Give a device these timers, or leave it its own: `{"told":bool}`, whether it was told at once.
+    /// Give a device these timers: `{"told":bool}`, whether it was told at once.
     Timers {
         /// Device.
         device: DeviceId,
-        /// The timers; `None` leaves the device its own.
-        timers: Option<Vec<Timer>>,
+        /// The timers; none takes all away.
+        timers: Vec<Timer>,
     },
-    /// Approve an image: [`ImageInfo`](super::ImageInfo).
+    /// Approve an image: `{"image":` [`Image`]`,"told":bool}`.
     Approve {
         /// Device.
         device: DeviceId,
@@ -91,8 +102,11 @@ pub enum Order {
         /// Region, two characters.
         region: String,
     },
-    /// The book was changed by somebody else: read it again.
-    Reload,
+    /// Forget the pinned password of an adopted device: `{"unpinned":bool}`.
+    Unpin {
+        /// Device.
+        device: DeviceId,
+    },
     /// Tell everything that happens from now on.
     Events,
 }
@@ -102,7 +116,8 @@ impl Order {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
-            Self::Allow(_) => "allow",
+            Self::Allow { .. } => "allow",
+            Self::Close => "close",
             Self::Set { .. } => "set",
             Self::Refresh { .. } => "refresh",
             Self::Reset { .. } => "reset",
@@ -112,7 +127,7 @@ impl Order {
             Self::AddPerson { .. } => "add_person",
             Self::RemovePerson { .. } => "remove_person",
             Self::Token { .. } => "token",
-            Self::Reload => "reload",
+            Self::Unpin { .. } => "unpin",
             Self::Events => "events",
         }
     }
@@ -126,13 +141,43 @@ impl std::fmt::Debug for Order {
 
 /// A window in which activations are answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
+pub struct OpenWindow {
     /// For this hardware or device only (uuid or device id); for anybody when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// Until when, seconds since 1970-01-01 UTC.
     pub until: u64,
 }
+
+impl From<crate::backend::Window> for OpenWindow {
+    fn from(w: crate::backend::Window) -> Self {
+        let who = match w.who {
+            Who::Everyone => None,
+            Who::One(one) => Some(one.to_string()),
+        };
+        Self { who, until: w.until }
+    }
+}
+
+/// An approved image, without what would let a stranger download it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Channel; 0 is the main firmware.
+    pub kind: u32,
+    /// Version told.
+    pub version: String,
+    /// Size in bytes.
+    pub size: usize,
+}
+
+impl From<&ApprovedImage> for Image {
+    fn from(i: &ApprovedImage) -> Self {
+        Self { kind: i.kind, version: i.version.clone(), size: i.bytes.len() }
+    }
+}
+
+/// The channels of firmware that are known (cloud.md 5.1).
+pub(super) const CHANNELS: [u32; 14] = [0, 1, 3, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 
 /// How a set ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

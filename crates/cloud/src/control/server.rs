@@ -17,10 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::order::{Order, Refusal, Reply, SetOutcome};
-use super::owner::{Owner, OwnerError};
+use super::order::{Image, Order, Refusal, Reply, SetOutcome};
 use super::{MAX_ORDER, place, socket_path, status};
-use crate::backend::{Registration, Timer};
+use crate::backend::{BackendError, Identity, Owner, Registration, Timer, Who};
 use crate::event::What;
 use crate::mqtt::{Outcome, SendError};
 use crate::shared::Shared;
@@ -193,9 +192,9 @@ async fn events(
     }
 }
 
-impl From<OwnerError> for Refusal {
-    fn from(e: OwnerError) -> Self {
-        Self::new(e.code, e.what)
+impl From<BackendError> for Refusal {
+    fn from(e: BackendError) -> Self {
+        Self::new("book.refused", e.what)
     }
 }
 
@@ -218,8 +217,16 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
             let status = status(&*shared.backend, &shared.handshakes, Some((shared, owner)));
             serde_json::to_value(status).map_err(|e| Refusal::new("internal", e.to_string()))
         }
-        Order::Allow(window) => {
-            owner.open_window(window);
+        Order::Allow { seconds, uuid, device } => {
+            let who = match (uuid, device) {
+                (Some(uuid), _) => Who::One(Identity::Uuid(uuid)),
+                (None, Some(id)) => Who::One(Identity::Device(id)),
+                (None, None) => Who::Everyone,
+            };
+            Ok(json!({"until": owner.open_window(Duration::from_secs(seconds), who)}))
+        }
+        Order::Close => {
+            owner.close_windows();
             Ok(json!({}))
         }
         Order::Set { device, cid, dps, patience_ms } => {
@@ -243,24 +250,24 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
         }
         Order::Approve { device, kind, version, file } => {
             let device = known(shared, &device)?;
-            let image = owner.approve(&device.id, kind, &version, &file).await?;
+            let image = owner.approve_image(&device.id, kind, &version, &file).await?;
             let check = FirmwareCheck { gw_id: Some(device.id.clone()), firmware_type: Some(kind) };
             let told = told(shared, &device.id, Content::CheckFirmware(check));
-            Ok(json!({"image": image, "told": told}))
+            Ok(json!({"image": Image::from(&*image), "told": told}))
         }
         Order::Withdraw { device, kind } => {
             let device = known(shared, &device)?;
-            Ok(json!({"withdrawn": owner.withdraw(&device.id, kind).await?}))
+            Ok(json!({"withdrawn": owner.withdraw_image(&device.id, kind).await?}))
         }
-        Order::AddPerson { name } => Ok(json!({"password": owner.add_person(&name).await?})),
+        Order::AddPerson { name } => Ok(json!({"password": owner.add_person(&name).await?.expose()})),
         Order::RemovePerson { name } => Ok(json!({"removed": owner.remove_person(&name).await?})),
         Order::Token { uuid, token, region } => {
             shared.devices.send_token(shared, &uuid, &token, &region)?;
             Ok(json!({}))
         }
-        Order::Reload => {
-            owner.reload().await?;
-            Ok(json!({}))
+        Order::Unpin { device } => {
+            let device = known(shared, &device)?;
+            Ok(json!({"unpinned": owner.unpin(&device.id).await?}))
         }
         // Taken before: it does not end with an answer.
         Order::Events => Ok(json!({})),
@@ -336,10 +343,9 @@ async fn set_timers(
     shared: &Shared,
     owner: &dyn Owner,
     id: &DeviceId,
-    timers: Option<Vec<Timer>>,
+    timers: Vec<Timer>,
 ) -> Result<Value, Refusal> {
-    let given = timers.is_some();
     owner.set_timers(id, timers).await?;
     let changed = Identified { gw_id: Some(id.clone()), dev_id: Some(id.clone()) };
-    Ok(json!({"told": given && told(shared, id, Content::TimersChanged(changed))}))
+    Ok(json!({"told": told(shared, id, Content::TimersChanged(changed))}))
 }

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use landfall_proto::gateway::activation::Activation;
@@ -12,7 +13,7 @@ use tokio::net::UnixStream;
 use super::*;
 use crate::backend::{
     ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity, Keys,
-    PinOutcome, Registration, Timer, Timers,
+    NewPassword, Owner, PinOutcome, Registration, Timer, Timers, Who, Window,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -95,43 +96,45 @@ impl Backend for House {
 
 #[async_trait]
 impl Owner for House {
+    fn open_window(&self, length: Duration, who: Who) -> u64 {
+        let until = 1_700_000_000 + length.as_secs();
+        self.windows.lock().unwrap().push(Window { who, until });
+        until
+    }
+    fn close_windows(&self) {
+        self.windows.lock().unwrap().clear();
+    }
     fn windows(&self) -> Vec<Window> {
         self.windows.lock().unwrap().clone()
     }
-    fn open_window(&self, window: Window) {
-        self.windows.lock().unwrap().push(window);
+    async fn set_timers(&self, id: &DeviceId, timers: Vec<Timer>) -> Result<u64, BackendError> {
+        self.orders.lock().unwrap().push(format!("timers {id} {}", timers.len()));
+        Ok(1)
     }
-    async fn set_timers(&self, id: &DeviceId, timers: Option<Vec<Timer>>) -> Result<(), OwnerError> {
-        self.orders.lock().unwrap().push(format!("timers {id} {:?}", timers.map(|t| t.len())));
-        Ok(())
-    }
-    fn images(&self) -> Vec<ImageInfo> {
-        Vec::new()
-    }
-    async fn approve(
+    async fn approve_image(
         &self,
-        device: &DeviceId,
+        _: &DeviceId,
         kind: u32,
         version: &str,
         _: &Path,
-    ) -> Result<ImageInfo, OwnerError> {
-        let version = version.to_owned();
-        Ok(ImageInfo { device: device.clone(), name: "Plug".to_owned(), kind, version, size: Some(3) })
+    ) -> Result<Arc<ApprovedImage>, BackendError> {
+        let (version, token) = (version.to_owned(), "tokenofthefile".to_owned());
+        Ok(Arc::new(ApprovedImage { kind, version, bytes: "abc".into(), token }))
     }
-    async fn withdraw(&self, _: &DeviceId, _: u32) -> Result<bool, OwnerError> {
+    async fn withdraw_image(&self, _: &DeviceId, _: u32) -> Result<bool, BackendError> {
         Ok(false)
     }
-    fn people(&self) -> Vec<PersonInfo> {
-        Vec::new()
+    async fn add_person(&self, name: &str) -> Result<NewPassword, BackendError> {
+        Err(BackendError { what: format!("there is a user {name:?} already") })
     }
-    async fn add_person(&self, name: &str) -> Result<String, OwnerError> {
-        Err(OwnerError { code: "person.taken", what: format!("there is a user {name:?} already") })
-    }
-    async fn remove_person(&self, _: &str) -> Result<bool, OwnerError> {
+    async fn remove_person(&self, _: &str) -> Result<bool, BackendError> {
         Ok(true)
     }
-    async fn reload(&self) -> Result<(), OwnerError> {
-        Ok(())
+    fn people(&self) -> Vec<String> {
+        Vec::new()
+    }
+    async fn unpin(&self, _: &DeviceId) -> Result<bool, BackendError> {
+        Ok(true)
     }
 }
 
@@ -217,8 +220,8 @@ async fn a_long_data_directory_has_a_socket_too() {
 async fn orders_reach_the_owner_and_come_back_with_an_answer() {
     let running = start();
     let mut client = running.client().await;
-    let allow = Order::Allow(Window { who: None, until: 1_700_000_600 });
-    assert_eq!(client.ask(&allow).await.unwrap(), json!({}));
+    let allow = Order::Allow { seconds: 600, uuid: None, device: None };
+    assert_eq!(client.ask(&allow).await.unwrap(), json!({"until": 1_700_000_600}));
     let told = client.ask(&Order::Status).await.unwrap();
     assert_eq!(told["running"]["windows"], json!([{"until": 1_700_000_600}]));
     let ask = async |order| running.ask(order).await;
@@ -228,10 +231,10 @@ async fn orders_reach_the_owner_and_come_back_with_an_answer() {
         Ok(json!({"told": false}))
     );
     assert_eq!(
-        ask(json!({"do": "timers", "device": "bfplug", "timers": null})).await,
+        ask(json!({"do": "timers", "device": "bfplug", "timers": []})).await,
         Ok(json!({"told": false}))
     );
-    assert_eq!(*running.house.orders.lock().unwrap(), ["timers bfplug Some(1)", "timers bfplug None"]);
+    assert_eq!(*running.house.orders.lock().unwrap(), ["timers bfplug 1", "timers bfplug 0"]);
     let image = json!({"do": "approve", "device": "bfplug", "kind": 0, "version": "9.0", "file": "/x"});
     assert_eq!(ask(image).await.unwrap()["image"]["size"], json!(3));
     let out =
@@ -251,7 +254,7 @@ async fn orders_reach_the_owner_and_come_back_with_an_answer() {
             json!({"do": "token", "uuid": "uuid0123456789ab", "token": "secret00", "region": "EU"}),
             "device.not_waiting: ",
         ),
-        (json!({"do": "add_person", "name": "ann"}), "person.taken: "),
+        (json!({"do": "add_person", "name": "ann"}), "book.refused: there is a user"),
     ] {
         let told = ask(order.clone()).await.unwrap_err();
         assert!(told.starts_with(error), "{order}: {told}");
@@ -307,7 +310,7 @@ async fn what_is_no_order_is_answered_and_repeats_nothing() {
     ] {
         let mut stream = UnixStream::connect(socket_path(running.data())).await.unwrap();
         // A good order after a bad one is carried out.
-        stream.write_all(format!("{text}{{\"do\":\"reload\"}}\n").as_bytes()).await.unwrap();
+        stream.write_all(format!("{text}{{\"do\":\"close\"}}\n").as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut said = String::new();
         stream.read_to_string(&mut said).await.unwrap();
