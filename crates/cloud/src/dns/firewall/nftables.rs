@@ -182,12 +182,12 @@ fn masquerade(plan: &Plan) -> Vec<String> {
     for protocol in ["udp", "tcp"] {
         if let Some(v4) = plan.v4 {
             rules.push(format!(
-                "ct status dnat ct original proto-dst 53 ip daddr {v4} {protocol} dport {port} masquerade"
+                "ct status dnat ip daddr {v4} {protocol} dport {port} ct original proto-dst 53 masquerade"
             ));
         }
         if let Some(v6) = plan.v6 {
             rules.push(format!(
-                "ct status dnat ct original proto-dst 53 ip6 daddr {v6} {protocol} dport {port} masquerade"
+                "ct status dnat ip6 daddr {v6} {protocol} dport {port} ct original proto-dst 53 masquerade"
             ));
         }
     }
