@@ -36,6 +36,9 @@ mod seat;
 mod session;
 mod set;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 pub use devices::{Counts, Devices, SendError};

@@ -179,8 +179,8 @@ mod tests {
         assert_eq!(c.judge(&mut memory, at(4), Some(NOW + 4), NOW + 9), Verdict::Repeated);
         // Much later nothing of then is believed, not even under numbers that are free now.
         let later = NOW + SLACK * 2;
-        assert_eq!(c.judge(&mut memory, at(9), Some(later), later), NEW);
-        assert_eq!(c.judge(&mut memory, at(10), Some(NOW + 2), later), Verdict::OldDate);
+        assert_eq!(c.judge(&mut memory, at(2), Some(later), later), NEW);
+        assert_eq!(c.judge(&mut memory, at(3), Some(NOW + 2), later), Verdict::OldDate);
         assert_eq!(c.judge(&mut memory, None, Some(NOW + 2), later), Verdict::OldDate);
     }
 

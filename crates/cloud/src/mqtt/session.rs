@@ -260,17 +260,22 @@ impl<S: Stream> Session<S> {
             self.refuse(code, end.to_string());
         }
         self.shared.tell(Some(&device), peer, What::Disconnect { why: end.to_string() });
-        if let Some(reason) = end.reason()
-            && self.wire.goodbye(reason, &mut self.output).is_ok()
-        {
-            let Self { stream, output, .. } = &mut self;
-            // Whoever is cut need not listen.
-            let _unheard = timeout(GOODBYE, async {
-                stream.write_all(output).await?;
-                stream.shutdown().await
-            })
-            .await;
+        if matches!(end, End::Broken(_) | End::Unread(_)) {
+            return;
         }
+        if let Some(reason) = end.reason()
+            && self.wire.goodbye(reason, &mut self.output).is_err()
+        {
+            // Without its reason, then.
+            self.output.clear();
+        }
+        let Self { stream, output, .. } = &mut self;
+        // The last answers; whoever is cut need not listen.
+        let _unheard = timeout(GOODBYE, async {
+            stream.write_all(output).await?;
+            stream.shutdown().await
+        })
+        .await;
     }
 
     async fn live(&mut self) -> End {
