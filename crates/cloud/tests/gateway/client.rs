@@ -153,3 +153,15 @@ pub(crate) async fn made(
         .unwrap_or_else(|e| panic!("{}: {e}: {}", call.action, answer.text()));
     (answer, reply)
 }
+
+/// What was told since the last look, as JSON.
+pub(crate) fn told(events: &mut tokio::sync::broadcast::Receiver<landfall_cloud::Event>) -> Vec<Value> {
+    std::iter::from_fn(|| events.try_recv().ok())
+        .map(|e| serde_json::to_value(&e).expect("events are JSON"))
+        .collect()
+}
+
+/// The codes of the refusals among them.
+pub(crate) fn refusals(told: &[Value]) -> Vec<&str> {
+    told.iter().filter_map(|e| e["code"].as_str()).collect()
+}

@@ -3,5 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod actions;
+mod activation;
+mod captured;
 mod client;
+mod firmware;
+mod fuzz;
 mod names;
+mod proofs;
+mod sdk;
+mod wire;
