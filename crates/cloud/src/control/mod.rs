@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 mod client;
 mod order;
+mod owner;
 mod place;
 mod server;
 mod status;
@@ -16,9 +17,10 @@ mod status;
 mod tests;
 
 pub use client::{Client, ClientError};
-pub use order::{Image, OpenWindow, Order, Refusal, Reply, SetOutcome};
+pub use order::{Order, Refusal, Reply, SetOutcome, Window};
+pub use owner::{ImageInfo, Owner, OwnerError, PersonInfo};
 pub use server::{Control, ControlError};
-pub use status::{DeviceStatus, KeysKnown, Running, Status, StepStatus, Stranger, status};
+pub use status::{DeviceStatus, Running, Status, StepStatus, Stranger, status};
 
 /// Longest line in either direction, in bytes. The longest real ones are the status of a large fleet.
 const MAX_ORDER: usize = 256 << 10;

@@ -7,7 +7,7 @@ use landfall_proto::id::{Cid, DeviceId, Uuid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::backend::{ApprovedImage, Timer, Who};
+use crate::backend::Timer;
 
 /// What the cloud shall do or tell. Never printed whole: some hold secrets.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -15,19 +15,8 @@ use crate::backend::{ApprovedImage, Timer, Who};
 pub enum Order {
     /// Tell how everything stands: [`Status`](super::Status).
     Status,
-    /// Answer activations for a while: `{"until":...}`, seconds since 1970-01-01 UTC.
-    Allow {
-        /// How long, in seconds.
-        seconds: u64,
-        /// For this hardware only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        uuid: Option<Uuid>,
-        /// For this device only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        device: Option<DeviceId>,
-    },
-    /// Close all windows for activations.
-    Close,
+    /// Answer activations for a while.
+    Allow(Window),
     /// Set points of a device: [`SetOutcome`].
     Set {
         /// Device.
@@ -58,14 +47,14 @@ pub enum Order {
         /// Wipe everything it knows.
         wipe: bool,
     },
-    /// Give a device these timers: `{"told":bool}`, whether it was told at once.
+    /// Give a device these timers, or leave it its own: `{"told":bool}`, whether it was told at once.
     Timers {
         /// Device.
         device: DeviceId,
-        /// The timers; none takes all away.
-        timers: Vec<Timer>,
+        /// The timers; `None` leaves the device its own.
+        timers: Option<Vec<Timer>>,
     },
-    /// Approve an image: `{"image":` [`Image`]`,"told":bool}`.
+    /// Approve an image: [`ImageInfo`](super::ImageInfo).
     Approve {
         /// Device.
         device: DeviceId,
@@ -102,11 +91,8 @@ pub enum Order {
         /// Region, two characters.
         region: String,
     },
-    /// Forget the pinned password of an adopted device: `{"unpinned":bool}`.
-    Unpin {
-        /// Device.
-        device: DeviceId,
-    },
+    /// The book was changed by somebody else: read it again.
+    Reload,
     /// Tell everything that happens from now on.
     Events,
 }
@@ -116,8 +102,7 @@ impl Order {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
-            Self::Allow { .. } => "allow",
-            Self::Close => "close",
+            Self::Allow(_) => "allow",
             Self::Set { .. } => "set",
             Self::Refresh { .. } => "refresh",
             Self::Reset { .. } => "reset",
@@ -127,7 +112,7 @@ impl Order {
             Self::AddPerson { .. } => "add_person",
             Self::RemovePerson { .. } => "remove_person",
             Self::Token { .. } => "token",
-            Self::Unpin { .. } => "unpin",
+            Self::Reload => "reload",
             Self::Events => "events",
         }
     }
@@ -141,43 +126,13 @@ impl std::fmt::Debug for Order {
 
 /// A window in which activations are answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenWindow {
+pub struct Window {
     /// For this hardware or device only (uuid or device id); for anybody when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// Until when, seconds since 1970-01-01 UTC.
     pub until: u64,
 }
-
-impl From<crate::backend::Window> for OpenWindow {
-    fn from(w: crate::backend::Window) -> Self {
-        let who = match w.who {
-            Who::Everyone => None,
-            Who::One(one) => Some(one.to_string()),
-        };
-        Self { who, until: w.until }
-    }
-}
-
-/// An approved image, without what would let a stranger download it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
-    /// Channel; 0 is the main firmware.
-    pub kind: u32,
-    /// Version told.
-    pub version: String,
-    /// Size in bytes.
-    pub size: usize,
-}
-
-impl From<&ApprovedImage> for Image {
-    fn from(i: &ApprovedImage) -> Self {
-        Self { kind: i.kind, version: i.version.clone(), size: i.bytes.len() }
-    }
-}
-
-/// The channels of firmware that are known (cloud.md 5.1).
-pub(super) const CHANNELS: [u32; 14] = [0, 1, 3, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 
 /// How a set ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -17,9 +17,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::order::{Image, Order, Refusal, Reply, SetOutcome};
+use super::order::{Order, Refusal, Reply, SetOutcome};
+use super::owner::{Owner, OwnerError};
 use super::{MAX_ORDER, place, socket_path, status};
-use crate::backend::{BackendError, Identity, Owner, Registration, Timer, Who};
+use crate::backend::{Registration, Timer};
 use crate::event::What;
 use crate::mqtt::{Outcome, SendError};
 use crate::shared::Shared;
@@ -192,9 +193,9 @@ async fn events(
     }
 }
 
-impl From<BackendError> for Refusal {
-    fn from(e: BackendError) -> Self {
-        Self::new("book.refused", e.what)
+impl From<OwnerError> for Refusal {
+    fn from(e: OwnerError) -> Self {
+        Self::new(e.code, e.what)
     }
 }
 
@@ -217,16 +218,8 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
             let status = status(&*shared.backend, &shared.handshakes, Some((shared, owner)));
             serde_json::to_value(status).map_err(|e| Refusal::new("internal", e.to_string()))
         }
-        Order::Allow { seconds, uuid, device } => {
-            let who = match (uuid, device) {
-                (Some(uuid), _) => Who::One(Identity::Uuid(uuid)),
-                (None, Some(id)) => Who::One(Identity::Device(id)),
-                (None, None) => Who::Everyone,
-            };
-            Ok(json!({"until": owner.open_window(Duration::from_secs(seconds), who)}))
-        }
-        Order::Close => {
-            owner.close_windows();
+        Order::Allow(window) => {
+            owner.open_window(window);
             Ok(json!({}))
         }
         Order::Set { device, cid, dps, patience_ms } => {
@@ -250,24 +243,24 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
         }
         Order::Approve { device, kind, version, file } => {
             let device = known(shared, &device)?;
-            let image = owner.approve_image(&device.id, kind, &version, &file).await?;
+            let image = owner.approve(&device.id, kind, &version, &file).await?;
             let check = FirmwareCheck { gw_id: Some(device.id.clone()), firmware_type: Some(kind) };
             let told = told(shared, &device.id, Content::CheckFirmware(check));
-            Ok(json!({"image": Image::from(&*image), "told": told}))
+            Ok(json!({"image": image, "told": told}))
         }
         Order::Withdraw { device, kind } => {
             let device = known(shared, &device)?;
-            Ok(json!({"withdrawn": owner.withdraw_image(&device.id, kind).await?}))
+            Ok(json!({"withdrawn": owner.withdraw(&device.id, kind).await?}))
         }
-        Order::AddPerson { name } => Ok(json!({"password": owner.add_person(&name).await?.expose()})),
+        Order::AddPerson { name } => Ok(json!({"password": owner.add_person(&name).await?})),
         Order::RemovePerson { name } => Ok(json!({"removed": owner.remove_person(&name).await?})),
         Order::Token { uuid, token, region } => {
             shared.devices.send_token(shared, &uuid, &token, &region)?;
             Ok(json!({}))
         }
-        Order::Unpin { device } => {
-            let device = known(shared, &device)?;
-            Ok(json!({"unpinned": owner.unpin(&device.id).await?}))
+        Order::Reload => {
+            owner.reload().await?;
+            Ok(json!({}))
         }
         // Taken before: it does not end with an answer.
         Order::Events => Ok(json!({})),
@@ -343,9 +336,10 @@ async fn set_timers(
     shared: &Shared,
     owner: &dyn Owner,
     id: &DeviceId,
-    timers: Vec<Timer>,
+    timers: Option<Vec<Timer>>,
 ) -> Result<Value, Refusal> {
+    let given = timers.is_some();
     owner.set_timers(id, timers).await?;
     let changed = Identified { gw_id: Some(id.clone()), dev_id: Some(id.clone()) };
-    Ok(json!({"told": told(shared, id, Content::TimersChanged(changed))}))
+    Ok(json!({"told": given && told(shared, id, Content::TimersChanged(changed))}))
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use landfall_proto::id::{DeviceId, ProductId, Uuid};
 use serde::{Deserialize, Serialize};
 
-use super::order::{CHANNELS, Image, OpenWindow};
-use crate::backend::{Backend, Generation, Owner, Registration};
+use super::{Owner, Window};
+use crate::backend::{Backend, Generation, Registration};
 use crate::handshake::{Doors, Handshakes, Lack, Mark, Record, Step, lacks};
 use crate::journal::Health;
 use crate::listen::Over;
@@ -41,7 +41,7 @@ pub struct Running {
     /// Now, by its clock, in seconds since 1970-01-01 UTC.
     pub now: u64,
     /// Windows for activations that are open.
-    pub windows: Vec<OpenWindow>,
+    pub windows: Vec<Window>,
     /// The journal of reports.
     pub journal: Health,
     /// Devices that are logged in.
@@ -98,10 +98,6 @@ pub struct DeviceStatus {
     pub lost: u64,
     /// Questions about firmware: each was answered by "no update", unless an image is approved.
     pub firmware_questions: u64,
-    /// Images that are approved for it.
-    pub images: Vec<Image>,
-    /// Whether its first password is pinned, because its sec key is unknown.
-    pub pinned: bool,
     /// Steps, in their order.
     pub steps: Vec<StepStatus>,
     /// Refusals, by code.
@@ -152,9 +148,7 @@ pub fn status(
         .into_iter()
         .map(|d| {
             let record = records.remove(&d.id).unwrap_or_default();
-            let images = CHANNELS.iter().filter_map(|kind| backend.image(&d.id, *kind));
-            let images = images.map(|i| Image::from(&*i)).collect();
-            device(&d, record, images, handshakes, running.map(|(shared, _)| shared), doors)
+            device(&d, record, handshakes, running.map(|(shared, _)| shared), doors)
         })
         .collect();
     let running = running.map(|(shared, owner)| Running {
@@ -163,7 +157,7 @@ pub fn status(
         bound: shared.bound(),
         advertise: shared.config.advertise.to_string(),
         now: shared.clock.unix(),
-        windows: owner.windows().into_iter().map(OpenWindow::from).collect(),
+        windows: owner.windows(),
         journal: shared.journal.health(),
         connected: devices.iter().filter(|d| d.connected).count(),
     });
@@ -173,7 +167,6 @@ pub fn status(
 fn device(
     d: &Registration,
     mut record: Record,
-    images: Vec<Image>,
     handshakes: &Handshakes,
     shared: Option<&Shared>,
     doors: Doors,
@@ -208,8 +201,6 @@ fn device(
         reports: record.reports,
         lost: record.lost,
         firmware_questions: record.steps.get(&Step::Firmware).map_or(0, |m| m.count),
-        images,
-        pinned: d.pinned,
         steps: steps(&record),
         refusals: refusals(&record),
         questions: record.questions,

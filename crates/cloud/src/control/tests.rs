@@ -1,6 +1,5 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use landfall_proto::gateway::activation::Activation;
@@ -13,7 +12,7 @@ use tokio::net::UnixStream;
 use super::*;
 use crate::backend::{
     ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity, Keys,
-    NewPassword, Owner, PinOutcome, Registration, Timer, Timers, Who, Window,
+    PinOutcome, Registration, Timer, Timers,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -96,45 +95,43 @@ impl Backend for House {
 
 #[async_trait]
 impl Owner for House {
-    fn open_window(&self, length: Duration, who: Who) -> u64 {
-        let until = 1_700_000_000 + length.as_secs();
-        self.windows.lock().unwrap().push(Window { who, until });
-        until
-    }
-    fn close_windows(&self) {
-        self.windows.lock().unwrap().clear();
-    }
     fn windows(&self) -> Vec<Window> {
         self.windows.lock().unwrap().clone()
     }
-    async fn set_timers(&self, id: &DeviceId, timers: Vec<Timer>) -> Result<u64, BackendError> {
-        self.orders.lock().unwrap().push(format!("timers {id} {}", timers.len()));
-        Ok(1)
+    fn open_window(&self, window: Window) {
+        self.windows.lock().unwrap().push(window);
     }
-    async fn approve_image(
+    async fn set_timers(&self, id: &DeviceId, timers: Option<Vec<Timer>>) -> Result<(), OwnerError> {
+        self.orders.lock().unwrap().push(format!("timers {id} {:?}", timers.map(|t| t.len())));
+        Ok(())
+    }
+    fn images(&self) -> Vec<ImageInfo> {
+        Vec::new()
+    }
+    async fn approve(
         &self,
-        _: &DeviceId,
+        device: &DeviceId,
         kind: u32,
         version: &str,
         _: &Path,
-    ) -> Result<Arc<ApprovedImage>, BackendError> {
-        let (version, token) = (version.to_owned(), "tokenofthefile".to_owned());
-        Ok(Arc::new(ApprovedImage { kind, version, bytes: "abc".into(), token }))
+    ) -> Result<ImageInfo, OwnerError> {
+        let version = version.to_owned();
+        Ok(ImageInfo { device: device.clone(), name: "Plug".to_owned(), kind, version, size: Some(3) })
     }
-    async fn withdraw_image(&self, _: &DeviceId, _: u32) -> Result<bool, BackendError> {
+    async fn withdraw(&self, _: &DeviceId, _: u32) -> Result<bool, OwnerError> {
         Ok(false)
     }
-    async fn add_person(&self, name: &str) -> Result<NewPassword, BackendError> {
-        Err(BackendError { what: format!("there is a user {name:?} already") })
-    }
-    async fn remove_person(&self, _: &str) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-    fn people(&self) -> Vec<String> {
+    fn people(&self) -> Vec<PersonInfo> {
         Vec::new()
     }
-    async fn unpin(&self, _: &DeviceId) -> Result<bool, BackendError> {
+    async fn add_person(&self, name: &str) -> Result<String, OwnerError> {
+        Err(OwnerError { code: "person.taken", what: format!("there is a user {name:?} already") })
+    }
+    async fn remove_person(&self, _: &str) -> Result<bool, OwnerError> {
         Ok(true)
+    }
+    async fn reload(&self) -> Result<(), OwnerError> {
+        Ok(())
     }
 }
 
@@ -220,8 +217,8 @@ async fn a_long_data_directory_has_a_socket_too() {
 async fn orders_reach_the_owner_and_come_back_with_an_answer() {
     let running = start();
     let mut client = running.client().await;
-    let allow = Order::Allow { seconds: 600, uuid: None, device: None };
-    assert_eq!(client.ask(&allow).await.unwrap(), json!({"until": 1_700_000_600}));
+    let allow = Order::Allow(Window { who: None, until: 1_700_000_600 });
+    assert_eq!(client.ask(&allow).await.unwrap(), json!({}));
     let told = client.ask(&Order::Status).await.unwrap();
     assert_eq!(told["running"]["windows"], json!([{"until": 1_700_000_600}]));
     let ask = async |order| running.ask(order).await;
@@ -231,10 +228,10 @@ async fn orders_reach_the_owner_and_come_back_with_an_answer() {
         Ok(json!({"told": false}))
     );
     assert_eq!(
-        ask(json!({"do": "timers", "device": "bfplug", "timers": []})).await,
+        ask(json!({"do": "timers", "device": "bfplug", "timers": null})).await,
         Ok(json!({"told": false}))
     );
-    assert_eq!(*running.house.orders.lock().unwrap(), ["timers bfplug 1", "timers bfplug 0"]);
+    assert_eq!(*running.house.orders.lock().unwrap(), ["timers bfplug Some(1)", "timers bfplug None"]);
     let image = json!({"do": "approve", "device": "bfplug", "kind": 0, "version": "9.0", "file": "/x"});
     assert_eq!(ask(image).await.unwrap()["image"]["size"], json!(3));
     let out =
@@ -254,7 +251,7 @@ async fn orders_reach_the_owner_and_come_back_with_an_answer() {
             json!({"do": "token", "uuid": "uuid0123456789ab", "token": "secret00", "region": "EU"}),
             "device.not_waiting: ",
         ),
-        (json!({"do": "add_person", "name": "ann"}), "book.refused: there is a user"),
+        (json!({"do": "add_person", "name": "ann"}), "person.taken: "),
     ] {
         let told = ask(order.clone()).await.unwrap_err();
         assert!(told.starts_with(error), "{order}: {told}");
@@ -310,7 +307,7 @@ async fn what_is_no_order_is_answered_and_repeats_nothing() {
     ] {
         let mut stream = UnixStream::connect(socket_path(running.data())).await.unwrap();
         // A good order after a bad one is carried out.
-        stream.write_all(format!("{text}{{\"do\":\"close\"}}\n").as_bytes()).await.unwrap();
+        stream.write_all(format!("{text}{{\"do\":\"reload\"}}\n").as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut said = String::new();
         stream.read_to_string(&mut said).await.unwrap();
