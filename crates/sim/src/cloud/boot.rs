@@ -117,7 +117,7 @@ impl CloudClient {
             Verdict::Again | Verdict::After(_) => {
                 boot.tries += 1;
                 boot.wait = pause.map(|p| now + p);
-                if boot.tries % DOUBTS == 0 && verdict == Verdict::Again {
+                if boot.tries.is_multiple_of(DOUBTS) && verdict == Verdict::Again {
                     self.doubt_endpoints();
                 }
             }
@@ -127,11 +127,11 @@ impl CloudClient {
 
     /// After long failures generation C asks the name service again, and the others try the vendor's names.
     pub(super) fn doubt_endpoints(&mut self) {
-        match self.profile.generation {
-            Generation::C => self.run.boot = Boot { wait: self.run.boot.wait, ..Boot::default() },
-            // Without an owner the token is asked for again anyway.
-            _ if self.is_activated() => self.flash.endpoints = super::flash::Endpoints::default(),
-            _ => self.run.boot = Boot { wait: self.run.boot.wait, ..Boot::default() },
+        if self.profile.generation != Generation::C && self.is_activated() {
+            self.flash.endpoints = super::flash::Endpoints::default();
+        } else {
+            let Boot { wait, tries, .. } = self.run.boot;
+            self.run.boot = Boot { wait, tries, ..Boot::default() };
         }
     }
 
@@ -170,7 +170,7 @@ impl CloudClient {
 
     /// Sends a sleeper to bed when nothing more comes.
     pub(super) fn doze(&mut self, now: Duration) {
-        if !self.run.linger.is_some_and(|until| now >= until) {
+        if self.run.linger.is_none_or(|until| now < until) {
             return;
         }
         let busy = self.run.upgrade.is_some() || !self.run.http.is_idle();

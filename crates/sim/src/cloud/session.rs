@@ -223,7 +223,7 @@ impl CloudClient {
         if was_up {
             self.effect(Effect::Online(false));
         }
-        if (failures + 1) % boot::DOUBTS == 0 {
+        if (failures + 1).is_multiple_of(boot::DOUBTS) {
             self.doubt_endpoints();
         }
     }

@@ -221,7 +221,7 @@ impl VirtualDevice {
     pub(super) fn reportable(&self, at: usize, dps: &Dps, cause: Cause) -> Dps {
         let told =
             self.cloud.as_ref().filter(|_| at == 0 && cause != Cause::Refreshed).and_then(|c| c.told());
-        let passive = |dp| told.is_some_and(|t| t.passive.contains(&dp));
+        let passive = |dp| told.is_some_and(|t| t.is_passive(dp));
         let kept = dps.iter().filter(|(dp, _)| self.is_shown(at, *dp) && !passive(*dp));
         kept.map(|(dp, v)| (dp, v.clone())).collect()
     }
