@@ -193,6 +193,9 @@ impl Cloud {
         if let Err(error) = self.shared.backend.flush().await {
             tracing::warn!(%error, "what devices said of themselves was not stored");
         }
+        if let Err(error) = self.shared.backend.flush().await {
+            tracing::warn!(%error, "what devices said of themselves was not stored");
+        }
         if let Err(error) = self.shared.handshakes.save() {
             tracing::warn!(%error, "the handshake records were not written");
         }

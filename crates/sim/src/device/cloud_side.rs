@@ -211,6 +211,11 @@ impl VirtualDevice {
         handled && !(starved && energy())
     }
 
+    /// The points of the device or of a sub-device as a query shows them now; `None` for no such sub-device.
+    pub fn queried(&self, cid: Option<&Cid>) -> Option<Dps> {
+        self.unit_at(cid).map(|at| self.shown(at))
+    }
+
     /// The points as a query shows them: what the told schema has, and energy only with MQTT where that is the habit.
     pub(super) fn shown(&self, at: usize) -> Dps {
         let values = self.units[at].model.points().values();

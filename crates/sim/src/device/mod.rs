@@ -232,7 +232,7 @@ impl VirtualDevice {
         &self.journal
     }
 
-    /// The points of the device or of a sub-device, as a query would show them.
+    /// The points of the device or of a sub-device, hidden ones too; [`Self::queried`] leaves those out.
     pub fn points(&self, cid: Option<&Cid>) -> Option<&Dps> {
         self.units.iter().find(|u| u.cid.as_ref() == cid).map(|u| u.model.points().values())
     }

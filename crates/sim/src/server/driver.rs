@@ -268,7 +268,7 @@ impl Driver {
                 if self.device.is_up() {
                     self.device.catch_up(now);
                 }
-                let _gone = reply.send(self.device.points(cid.as_ref()).cloned().unwrap_or_default());
+                let _gone = reply.send(self.device.queried(cid.as_ref()).unwrap_or_default());
             }
             Command::Ask(to) => self.device.handle_ask(to, now),
             Command::Pair(pairing, reply) => {
