@@ -34,8 +34,10 @@ mod http;
 mod inbound;
 pub mod mqtt_codec;
 mod news;
+mod output;
 pub mod place;
 pub mod profile;
+mod run;
 mod session;
 pub mod spec;
 mod ticking;
@@ -49,106 +51,20 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use landfall_proto::Entropy as _;
-use landfall_proto::dp::{DpId, Dps};
-use landfall_proto::id::{Cid, DeviceId, LocalKey};
+use landfall_proto::id::DeviceId;
 use landfall_proto::psk::{Identity, PREFIX_ESP8266, Psk};
 
 pub use dial::{Dial, Names, Sockets, Stream};
 pub use news::CloudNews;
+pub use output::{CloudOutput, Effect, LineId, Who};
 pub use place::{Place, PskLogin, Transport};
 pub use profile::{Generation, Profile};
 pub use spec::{CloudSpec, PairError, Pairing, PskMode};
 
 use crate::dice::Dice;
 use crate::journal::{Journal, Life, Line};
-use crate::product::Product;
-use exchange::Http;
 use flash::{Flash, Registration};
-use session::Session;
-use timers::{Fetching, Ran};
-use upgrade::Upgrade;
-use zone::Clock;
-
-/// Names a connection that a device opened, never twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LineId(pub u64);
-
-/// What a client wants done.
-#[derive(Debug, PartialEq)]
-pub enum CloudOutput {
-    /// Open a connection. [`CloudClient::handle_opened`] or [`CloudClient::handle_failed`] is the answer.
-    Open {
-        /// The connection.
-        line: LineId,
-        /// Where and how.
-        place: Place,
-    },
-    /// Write these bytes.
-    Write {
-        /// The connection.
-        line: LineId,
-        /// The bytes.
-        bytes: Vec<u8>,
-    },
-    /// Close the connection, after what was written. Nothing that arrives on it reaches the client any more.
-    Close {
-        /// The connection.
-        line: LineId,
-    },
-    /// Something for the device around the client.
-    Effect(Effect),
-    /// Something to tell those who watch.
-    News(CloudNews),
-    /// Nothing now. Call [`CloudClient::handle_timeout`] at this monotonic time at the latest.
-    Wait(Duration),
-}
-
-/// What the cloud side asks of the rest of the device.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Set points, after the firmware's checks.
-    Set {
-        /// Sub-device.
-        cid: Option<Cid>,
-        /// The points.
-        dps: Dps,
-        /// Who says so: the cloud or a timer.
-        by: Line,
-    },
-    /// Measure and report these points, passive ones too; all if `None` (protocol 31).
-    Show {
-        /// The points.
-        points: Option<Vec<DpId>>,
-    },
-    /// MQTT is up (report the state) or down.
-    Online(bool),
-    /// The first sound answer of the cloud since power-on.
-    Answered,
-    /// The device has an owner now.
-    Activated {
-        /// Its id from now on.
-        id: DeviceId,
-        /// Its local key from now on.
-        key: LocalKey,
-    },
-    /// The device has no owner any more.
-    Forgot,
-    /// The firmware restarts, after an update.
-    Reboot,
-}
-
-/// What a client knows of the device around it.
-#[derive(Clone, Debug)]
-pub struct Who {
-    /// The id from the factory, and of a device that is activated already the one it has.
-    pub id: DeviceId,
-    /// The local key of a device that is activated already.
-    pub key: LocalKey,
-    /// Product.
-    pub product: &'static Product,
-    /// Whether it runs on a battery and sleeps between reports.
-    pub sleeps: bool,
-}
+use run::Run;
 
 /// Whether the client runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,53 +73,6 @@ enum Power {
     On,
     /// A sleeper, until then.
     Asleep(Duration),
-}
-
-/// What does not survive a power cut.
-#[derive(Debug)]
-struct Run {
-    clock: Clock,
-    boot: boot::Boot,
-    answered: bool,
-    http: Http,
-    session: Session,
-    /// Allowed age of commands in seconds, in clear connections (cloud.md 4.5).
-    valid_time: Option<u64>,
-    /// What `dynamic.config.ack` shall name.
-    acks: Vec<(&'static str, String)>,
-    next_count: Option<Duration>,
-    next_silent: Option<Duration>,
-    /// The minute since 1970 whose timers were run last.
-    minute: Option<u64>,
-    fetching: Option<Fetching>,
-    ran: VecDeque<Ran>,
-    /// Which firmware is asked for (`type`).
-    channel: u32,
-    upgrade: Option<Upgrade>,
-    /// A sleeper goes back to sleep then.
-    linger: Option<Duration>,
-}
-
-impl Run {
-    fn new(now: Duration) -> Self {
-        Self {
-            clock: Clock::new(now),
-            boot: boot::Boot::default(),
-            answered: false,
-            http: Http::default(),
-            session: Session::default(),
-            valid_time: None,
-            acks: Vec::new(),
-            next_count: None,
-            next_silent: None,
-            minute: None,
-            fetching: None,
-            ran: VecDeque::new(),
-            channel: 0,
-            upgrade: None,
-            linger: None,
-        }
-    }
 }
 
 /// The cloud side of one device.

@@ -6,7 +6,9 @@
 mod asks;
 mod driver;
 mod files;
+mod options;
 mod sockets;
+mod standing;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
@@ -16,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use landfall_proto::Now;
 use landfall_proto::dp::Dps;
 use landfall_proto::id::{Cid, DeviceId, LocalKey};
-use landfall_proto::lan::{Version, discovery};
+use landfall_proto::lan::Version;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -33,92 +35,14 @@ use crate::news::News;
 use crate::product::Product;
 
 pub use files::FileError;
+pub use options::{Addresses, Discovery, Options};
+pub use standing::CloudState;
+pub(crate) use standing::Identity;
 
 /// Events that a slow watcher may fall behind by before it loses some (and is told so).
 const EVENT_BACKLOG: usize = 4_096;
 /// Commands that wait for one device.
 const COMMAND_BACKLOG: usize = 32;
-
-/// How devices without an address of their own get one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addresses {
-    /// An own loopback address each, from the home's `network` on, all on port 6668. Foreign clients expect that port.
-    Loopback,
-    /// 127.0.0.1 and a free port each. For systems that know no other loopback address (macOS), and for tests.
-    Ports,
-    /// Nowhere: no sockets at all but those to the cloud. For tests on a paused clock.
-    Nowhere,
-}
-
-impl Default for Addresses {
-    fn default() -> Self {
-        if cfg!(target_os = "linux") { Self::Loopback } else { Self::Ports }
-    }
-}
-
-/// How devices make themselves known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Discovery {
-    /// Where announcements go. `None`: 127.255.255.255 from loopback addresses, 255.255.255.255 from others.
-    pub target: Option<Ipv4Addr>,
-    /// Port of 3.1 announcements: 6666.
-    pub clear: u16,
-    /// Port of the others: 6667.
-    pub encrypted: u16,
-    /// Port on which clients ask and are answered: 7000.
-    pub ask: u16,
-}
-
-impl Default for Discovery {
-    fn default() -> Self {
-        Self {
-            target: None,
-            clear: discovery::PORT_CLEAR,
-            encrypted: discovery::PORT_ENCRYPTED,
-            ask: discovery::PORT_ASK,
-        }
-    }
-}
-
-/// Settings of a simulation.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Addresses.
-    pub addresses: Addresses,
-    /// Announcements and answers; `None` for a home that can't be found by looking.
-    pub discovery: Option<Discovery>,
-    /// What nonces and counters follow from. `None`: the time of the start, so that no two runs share them.
-    pub entropy_seed: Option<u64>,
-    /// How devices reach their cloud: [`Sockets::mapped`](crate::cloud::Sockets::mapped) for a cloud on this machine,
-    /// [`Sockets::system`](crate::cloud::Sockets::system) in a network whose DNS leads to it. `None`: the cloud sides
-    /// of all devices are off.
-    pub cloud: Option<Arc<dyn Dial>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            addresses: Addresses::default(),
-            discovery: Some(Discovery::default()),
-            entropy_seed: None,
-            cloud: None,
-        }
-    }
-}
-
-impl Options {
-    /// Free ports on 127.0.0.1 and no discovery: what tests want.
-    pub const fn quiet() -> Self {
-        Self { addresses: Addresses::Ports, discovery: None, entropy_seed: Some(1), cloud: None }
-    }
-
-    /// The same with a cloud.
-    #[must_use]
-    pub fn with_cloud(mut self, dial: Arc<dyn Dial>) -> Self {
-        self.cloud = Some(dial);
-        self
-    }
-}
 
 /// Why a simulation did not start, or could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -242,41 +166,6 @@ pub(crate) enum Command {
     Ask(Ipv4Addr),
     Pair(Pairing, oneshot::Sender<Result<(), PairError>>),
     Look(oneshot::Sender<CloudState>),
-}
-
-/// What an activation changes.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    pub(crate) id: DeviceId,
-    pub(crate) key: LocalKey,
-}
-
-/// How a device stands with its cloud.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloudState {
-    /// Whether it has a cloud side that is on.
-    pub on: bool,
-    /// Whether it has an owner.
-    pub activated: bool,
-    /// Whether MQTT is up.
-    pub online: bool,
-    /// Version of its firmware.
-    pub software: Option<String>,
-    /// How many timers it has.
-    pub timers: usize,
-}
-
-impl CloudState {
-    fn of(device: &VirtualDevice) -> Self {
-        let cloud = device.cloud();
-        Self {
-            on: cloud.is_some(),
-            activated: cloud.is_some_and(|c| c.is_activated()),
-            online: device.is_online(),
-            software: cloud.map(|c| c.flash().software.clone()),
-            timers: cloud.map_or(0, |c| c.flash().timers.list.len()),
-        }
-    }
 }
 
 /// What all devices share.

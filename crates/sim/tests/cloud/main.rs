@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests may panic.
 
+mod answers;
+mod any_bytes;
 mod boots;
 mod broker;
 mod lan;
 mod links;
 mod messages;
+mod replies;
 mod simulation;
 mod stand;
 mod timers;

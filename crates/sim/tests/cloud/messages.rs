@@ -7,7 +7,8 @@ use landfall_sim::journal::Line;
 use landfall_sim::model::Physical;
 use serde_json::json;
 
-use crate::stand::{Answer, config, secure_endpoints};
+use crate::replies::{config, secure_endpoints};
+use crate::stand::Answer;
 use crate::world::{FACTORY_ID, S, World, activated, at, pairing, spec};
 
 fn is_on(world: &World) -> bool {

@@ -14,6 +14,7 @@ use landfall_sim::dice::Dice;
 use serde_json::{Value, json};
 
 use crate::broker::{self, Sent};
+use crate::replies::{config, endpoints, full_schema, places};
 
 /// What time it is in the cloud when the device is switched on.
 pub(crate) const EPOCH: u64 = 1_774_000_000;
@@ -423,42 +424,4 @@ fn forged(encryption: Encryption, body: Vec<u8>) -> Vec<u8> {
     let mut json: Value = serde_json::from_slice(&body).unwrap();
     json["sign"] = "0123456789abcdef".into();
     json.to_string().into()
-}
-
-pub(crate) fn endpoints() -> Value {
-    json!({"caArr": null, "httpUrl": {"addr": "http://10.9.8.7/d.json", "ips": ["10.9.8.7"]},
-           "mqttUrl": {"addr": "10.9.8.7:1883", "ips": ["10.9.8.7"]}, "ttl": 600})
-}
-
-pub(crate) fn secure_endpoints() -> Value {
-    json!({"caArr": null, "httpsPSKUrl": {"addr": "https://10.9.8.7/d.json", "ips": []},
-           "mqttsPSKUrl": {"addr": "10.9.8.7:8886", "ips": []}, "ttl": 600})
-}
-
-pub(crate) fn places() -> Value {
-    json!({"gwApiUrl": "http://10.9.8.7/gw.json", "gwMqttUrl": "10.9.8.7", "httpsPSKUrl": "https://10.9.8.7/gw.json",
-           "mqttsPSKUrl": "10.9.8.7", "stdTimeZone": "+01:00", "timeZone": "+01:00", "dstIntervals": []})
-}
-
-pub(crate) fn config(valid_time: u64) -> Value {
-    let inner = json!({"validTime": valid_time, "time": EPOCH, "ackId": "0-0",
-                       "config": {"stdTimeZone": "+01:00", "dstIntervals": []}});
-    let mut outer = inner.clone();
-    outer["timezone"] = inner;
-    outer
-}
-
-/// The points of the seed's plug.
-pub(crate) fn full_schema() -> String {
-    let reading = |id: u16, max: u32| {
-        json!({"mode": "ro", "type": "obj", "id": id,
-               "property": {"type": "value", "min": 0, "max": max, "scale": 0, "step": 1}})
-    };
-    json!([
-        {"mode": "rw", "type": "obj", "id": 1, "property": {"type": "bool"}},
-        {"mode": "rw", "type": "obj", "id": 2,
-         "property": {"type": "value", "min": 0, "max": 86400, "scale": 0, "step": 1}},
-        reading(4, 30_000), reading(5, 50_000), reading(6, 5_000),
-    ])
-    .to_string()
 }
