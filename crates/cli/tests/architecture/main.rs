@@ -61,7 +61,7 @@ fn crates() -> Vec<String> {
 }
 
 /// Applies `rule` to files and fails with one line per breach.
-fn check(what: &str, files: impl IntoIterator<Item = (String, String)>, rule: fn(&str) -> Vec<String>) {
+fn check(what: &str, files: impl IntoIterator<Item = (String, String)>, rule: impl Fn(&str) -> Vec<String>) {
     let breaches: Vec<String> = files
         .into_iter()
         .flat_map(|(name, text)| rule(&text).into_iter().map(move |breach| format!("  {name}, {breach}")))
@@ -136,6 +136,18 @@ fn tls_is_named_in_its_folder_of_link_and_in_one_file_of_sim() {
         .map(|(name, _)| name)
         .collect();
     assert!(of_sim.len() <= 1, "more than one file of sim names TLS crates: {of_sim:?}");
+}
+
+#[test]
+fn each_broker_library_is_named_in_one_file() {
+    for (library, home) in rules::CONFINED {
+        assert!(root().join(home).is_file(), "{home} is gone: name the new home of {library} in the rule");
+        let files =
+            crates().into_iter().flat_map(|name| rust_files(&root().join("crates").join(name).join("src")));
+        let files = files.filter(|(name, _)| name != *home);
+        let what = format!("{library} is named outside {home}");
+        check(&what, files, |source| rules::crate_names(source, &[*library]));
+    }
 }
 
 #[test]

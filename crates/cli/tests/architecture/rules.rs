@@ -39,6 +39,10 @@ pub(crate) const TLS_CRATES: &[&str] = &[
 /// Our crates that speak TLS.
 const MAY_SPEAK_TLS: &[&str] = &["landfall-link", "landfall-sim"];
 
+/// Crates that one file alone may name, so that what they do can be replaced there.
+pub(crate) const CONFINED: &[(&str, &str)] =
+    &[("rmqtt", "crates/cloud/src/people/embedded.rs"), ("rumqttc", "crates/cloud/src/people/external.rs")];
+
 /// Words that bring in a clock, dice, a socket, a file, a thread or a runtime.
 const IMPURE_WORDS: &[&str] = &[
     "Instant",
@@ -335,6 +339,19 @@ mod tests {
         }
         for good in ["use landfall_link::tls::Acceptor;", "// openssl::ssl", "let openssl = 1;"] {
             assert_eq!(tls_names(good), Vec::<String>::new(), "{good}");
+        }
+    }
+
+    #[test]
+    fn confined_crates_are_found_and_their_codecs_are_not_meant() {
+        let found = |source| CONFINED.iter().any(|(name, _)| !crate_names(source, &[name]).is_empty());
+        for bad in
+            ["use rmqtt::hook::Handler;", "let c = rumqttc::AsyncClient::new(o, 1);", "use {rmqtt::types};"]
+        {
+            assert!(found(bad), "{bad}");
+        }
+        for good in ["use rmqtt_codec::v3;", "// rmqtt::server", "let kind = \"rmqtt::x\";"] {
+            assert!(!found(good), "{good}");
         }
     }
 

@@ -4,4 +4,6 @@
 
 mod client;
 mod embedded;
+mod external;
+mod fake_broker;
 mod front;
