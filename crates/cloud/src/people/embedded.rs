@@ -1,4 +1,4 @@
-//! The embedded broker: rmqtt inside this process (docs/adr/0007). Nothing else names that crate.
+//! The embedded broker: rmqtt inside this process (docs/adr/0008). Nothing else names that crate.
 //!
 //! rmqtt serves connections of its own listener only, so it has one on a free port of loopback, and clients reach it by a
 //! hop ([`super::hop`]). What does not show the secret of this start there is refused. Who may log in was decided before;
