@@ -181,15 +181,16 @@ impl Cloud {
 
     /// Stops accepting, ends all connections, writes journal and records.
     pub async fn shutdown(mut self) {
+        // First, while its goodbye to people's clients still has a connection to go over.
+        if let Some(broker) = &self.shared.people.broker {
+            broker.shutdown().await;
+        }
         self.stop.cancel();
         if let Some(dns) = self.dns.take() {
             dns.shutdown().await;
         }
         self.tasks.close();
         self.tasks.wait().await;
-        if let Some(broker) = &self.shared.people.broker {
-            broker.shutdown().await;
-        }
         if let Err(error) = self.shared.backend.flush().await {
             tracing::warn!(%error, "what devices said of themselves was not stored");
         }

@@ -129,7 +129,8 @@ pub(crate) fn tls_names(source: &str) -> Vec<String> {
     crate_names(source, TLS_CRATES)
 }
 
-fn crate_names(source: &str, crates: &[&str]) -> Vec<String> {
+/// Lines that name one of these crates as the start of a path.
+pub(crate) fn crate_names(source: &str, crates: &[&str]) -> Vec<String> {
     let tokens = tokens(source);
     let mut found = Vec::new();
     for (i, token) in tokens.iter().enumerate() {
