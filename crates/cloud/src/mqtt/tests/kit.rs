@@ -234,6 +234,10 @@ impl Broker for Kept {
     async fn serve(&self, _stream: Box<dyn crate::listen::Stream>, _link: Link, read: Bytes) {
         self.served.lock().unwrap().push(read);
     }
+    fn status(&self) -> crate::people::Status {
+        crate::people::Status { kind: "kept", connected: true, ..Default::default() }
+    }
+    async fn shutdown(&self) {}
 }
 
 /// A cloud in memory.
