@@ -9,6 +9,10 @@ use landfall_link::scan::Target;
 use landfall_proto::id::{Cid, DeviceId, ProductId};
 use landfall_proto::lan::Version;
 
+pub(crate) mod cloud;
+
+pub(crate) use cloud::Cloud;
+
 /// Talk to the Tuya devices of your home over your own network, without the vendor's cloud.
 #[derive(Debug, Parser)]
 #[command(name = "landfall", version, propagate_version = true, max_term_width = 100)]
@@ -54,6 +58,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Find out why a device does not work
     Doctor(Doctor),
+    /// Be the cloud that stock devices look for
+    Cloud(Box<Cloud>),
     /// Run virtual devices that other programs take for real
     Simulate(Simulate),
     /// Show a virtual home, live: no hardware needed
@@ -251,6 +257,12 @@ pub(crate) struct Simulate {
     /// The devices don't announce themselves and don't answer questions who is there
     #[arg(long)]
     pub(crate) no_discovery: bool,
+    /// Where the devices' cloud is: the address of a `landfall cloud`, or dns to go where the system's DNS leads. Without
+    /// it their cloud sides are off
+    #[arg(long, value_name = "IP|dns", value_parser = cloud::at)]
+    pub(crate) cloud: Option<cloud::At>,
+    #[command(flatten)]
+    pub(crate) cloud_ports: cloud::Ports,
     #[command(flatten)]
     pub(crate) json: Json,
 }

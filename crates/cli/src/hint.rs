@@ -3,6 +3,9 @@
 use landfall_book::device::NameError;
 use landfall_book::import::{Fault, ImportError};
 use landfall_book::{BookError, LookupError, StoreError};
+use landfall_cloud::StartError;
+use landfall_cloud::control::{ClientError, ControlError};
+use landfall_cloud::journal::JournalError;
 use landfall_proto::schema::MisfitError;
 use landfall_sim::SimError;
 use landfall_sim::home::HomeError;
@@ -21,6 +24,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref().map(misfit))
         .or_else(|| cause.downcast_ref().and_then(simulation))
         .or_else(|| cause.downcast_ref().and_then(home_file))
+        .or_else(|| cause.downcast_ref().and_then(cloud_start))
+        .or_else(|| cause.downcast_ref().and_then(cloud_client))
+        .or_else(|| cause.downcast_ref::<ControlError>().map(|_| OWN_DIRECTORY.to_owned()))
 }
 
 /// `"a", "b" or "c"`.
@@ -165,5 +171,51 @@ fn home_file(e: &HomeError) -> Option<String> {
         HomeError::Syntax { .. } | HomeError::Field { .. } => {
             Some("mend the home file; the comments of the built-in one explain every key".to_owned())
         }
+    }
+}
+
+const OWN_DIRECTORY: &str = "name a directory of your own with --data-dir or LANDFALL_DATA_DIR";
+
+fn cloud_start(e: &StartError) -> Option<String> {
+    match e {
+        StartError::Busy { option, .. } => Some(format!(
+            "another program listens there, perhaps another landfall: choose another address with {option} ADDR:PORT, \
+             or do without: {option} off"
+        )),
+        StartError::Forbidden { address, option, .. } => Some(format!(
+            "ports below 1024 want a permission: sudo setcap cap_net_bind_service=+ep \"$(command -v landfall)\"; \
+             or take another one: {option} {}:{}",
+            address.ip(),
+            8_000 + u32::from(address.port())
+        )),
+        StartError::Listen { option, .. } => Some(format!(
+            "{option} takes an address of this machine; 0.0.0.0 is all of them"
+        )),
+        StartError::Journal(JournalError::InUse { .. }) => {
+            Some("end the other one, or give this one a directory of its own with --data-dir".to_owned())
+        }
+        StartError::Journal(JournalError::Io { .. }) | StartError::Directory { .. } => {
+            Some(OWN_DIRECTORY.to_owned())
+        }
+        StartError::Name(_) => Some("give --advertise an IP address, or a name without port".to_owned()),
+        StartError::Authority(_) => Some(
+            "restore <data>/ca from a backup, or start anew with `landfall cloud ca --renew`; devices that trusted the \
+             old one must be told anew"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn cloud_client(e: &ClientError) -> Option<String> {
+    match e {
+        ClientError::NotRunning { .. } => {
+            Some("start it in another terminal with `landfall cloud`; --data-dir says where".to_owned())
+        }
+        ClientError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Some("the cloud runs as another user: be that user".to_owned())
+        }
+        ClientError::Io { .. } => Some("is the cloud ending? try again".to_owned()),
+        ClientError::Refused(_) => None,
     }
 }

@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk. Exit codes: 0 ok, 1 the request failed, 2 misuse. Only this crate prints.
 
 mod args;
+mod ask;
 mod assign;
 mod cmd;
 mod context;
@@ -45,6 +46,7 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Set(c) => block_on(cmd::set::run(context, &c)),
         Command::Watch(c) => block_on(cmd::watch::run(context, &c)),
         Command::Doctor(c) => block_on(cmd::doctor::run(context, &c)),
+        Command::Cloud(c) => block_on(cmd::cloud::run(context, *c)),
         Command::Simulate(c) => block_on(cmd::simulate::run(context, &c)),
         Command::Demo(c) => block_on(cmd::demo::run(context, &c)),
         Command::Completions(c) => cmd::completions::run(&c),

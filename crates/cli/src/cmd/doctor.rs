@@ -8,6 +8,7 @@ use landfall_link::scan::{Interface, Ports, ScanOptions};
 use serde_json::json;
 
 use crate::args;
+use crate::cmd::cloud;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::out;
@@ -37,6 +38,8 @@ pub(crate) async fn run(context: &Context, a: &args::Doctor) -> Outcome {
     let progress = Progress::start(context, &format!("examining {}", subject.name()));
     let diagnosis = diagnose(&patient, options, |step| progress.now(&step.to_string())).await;
     progress.end();
+    // A sub-device has no way of its own there: its gateway's is shown.
+    let handshake = cloud::handshake(context, &subject.line.id).await;
     if a.json.json {
         out::json(&json!({
             "id": subject.device.id,
@@ -45,6 +48,7 @@ pub(crate) async fn run(context: &Context, a: &args::Doctor) -> Outcome {
             "sentence": diagnosis.sentence,
             "evidence": diagnosis.evidence,
             "next_step": diagnosis.next_step,
+            "cloud": handshake.as_ref().map(cloud::handshake_json),
         }))?;
     } else {
         let style = context.data_style();
@@ -60,6 +64,9 @@ pub(crate) async fn run(context: &Context, a: &args::Doctor) -> Outcome {
         }
         if !diagnosis.next_step.is_empty() {
             text.push_str(&format!("\n{}\n  {}\n", style.bold("next step"), clean(&diagnosis.next_step)));
+        }
+        if let Some(handshake) = &handshake {
+            text.push_str(&format!("\n{}\n{}", style.bold("cloud"), cloud::device(handshake, style)));
         }
         out::data(&text)?;
     }

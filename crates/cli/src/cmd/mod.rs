@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod cloud;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod device;

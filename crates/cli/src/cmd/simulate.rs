@@ -1,14 +1,17 @@
 //! `landfall simulate`
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::anyhow;
+use landfall_sim::cloud::{Dial, Names, Sockets};
 use landfall_sim::home::MAX_DEVICES;
 use landfall_sim::server::{DeviceInfo, Discovery};
 use landfall_sim::{Home, Options, Simulation};
 use serde_json::json;
 
 use crate::args;
+use crate::args::cloud::At;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::out;
@@ -20,7 +23,8 @@ pub(crate) async fn run(context: &Context, a: &args::Simulate) -> Outcome {
     let home = home(context, a)?;
     let stop = stop::asked();
     let discovery = if a.no_discovery { None } else { Some(Discovery::default()) };
-    let simulation = Simulation::start(home, Options { discovery, ..Options::default() }).await?;
+    let simulation =
+        Simulation::start(home, Options { discovery, cloud: cloud(a), ..Options::default() }).await?;
     for warning in simulation.warnings() {
         context.say(&format!("note: {warning}"));
     }
@@ -45,6 +49,14 @@ pub(crate) async fn run(context: &Context, a: &args::Simulate) -> Outcome {
     stop.await;
     simulation.shutdown().await;
     Ok(())
+}
+
+/// The way to the cloud that the devices look for.
+fn cloud(a: &args::Simulate) -> Option<Arc<dyn Dial>> {
+    Some(match a.cloud? {
+        At::Ip(ip) => Arc::new(Sockets::mapped(Names::new().with("*", ip, &a.cloud_ports.mapped()))),
+        At::Dns => Arc::new(Sockets::system()),
+    })
 }
 
 fn home(context: &Context, a: &args::Simulate) -> Result<Home, Failure> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod book;
+mod cloud;
 mod demo;
 mod devices;
 mod doctor;

@@ -48,15 +48,6 @@ impl BookBackend {
         self.writer.change_book(move |book| book.add_hardware(hardware)).await
     }
 
-    /// Forgets the pinned password of an adopted device: the next one is pinned. Returns whether there was one.
-    ///
-    /// # Errors
-    /// No such device, or the book can't be written.
-    pub async fn unpin(&self, id: &DeviceId) -> Result<bool, OwnerError> {
-        let id = id.clone();
-        self.order(move |book| Ok(device(book, &id)?.cloud.pinned.take().is_some())).await
-    }
-
     async fn order<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Book) -> Result<T, OwnerError> + Send + 'static,
@@ -190,6 +181,11 @@ impl Owner for BookBackend {
     async fn remove_person(&self, name: &str) -> Result<bool, OwnerError> {
         let name = name.to_owned();
         self.order(move |book| Ok(book.remove_person(&name))).await
+    }
+
+    async fn unpin(&self, id: &DeviceId) -> Result<bool, OwnerError> {
+        let id = id.clone();
+        self.order(move |book| Ok(device(book, &id)?.cloud.pinned.take().is_some())).await
     }
 
     async fn reload(&self) -> Result<(), OwnerError> {

@@ -20,7 +20,7 @@ pub use client::{Client, ClientError};
 pub use order::{Order, Refusal, Reply, SetOutcome, Window};
 pub use owner::{ImageInfo, Owner, OwnerError, PersonInfo};
 pub use server::{Control, ControlError};
-pub use status::{DeviceStatus, Running, Status, StepStatus, Stranger, status};
+pub use status::{DeviceStatus, KeysKnown, Running, Status, StepStatus, Stranger, status};
 
 /// Longest line in either direction, in bytes. The longest real ones are the status of a large fleet.
 const MAX_ORDER: usize = 256 << 10;

@@ -54,7 +54,7 @@ pub enum Order {
         /// The timers; `None` leaves the device its own.
         timers: Option<Vec<Timer>>,
     },
-    /// Approve an image: [`ImageInfo`](super::ImageInfo).
+    /// Approve an image: `{"image":` [`ImageInfo`](super::ImageInfo)`,"told":bool}`.
     Approve {
         /// Device.
         device: DeviceId,
@@ -91,6 +91,11 @@ pub enum Order {
         /// Region, two characters.
         region: String,
     },
+    /// Forget the pinned password of an adopted device: `{"unpinned":bool}`.
+    Unpin {
+        /// Device.
+        device: DeviceId,
+    },
     /// The book was changed by somebody else: read it again.
     Reload,
     /// Tell everything that happens from now on.
@@ -112,6 +117,7 @@ impl Order {
             Self::AddPerson { .. } => "add_person",
             Self::RemovePerson { .. } => "remove_person",
             Self::Token { .. } => "token",
+            Self::Unpin { .. } => "unpin",
             Self::Reload => "reload",
             Self::Events => "events",
         }

@@ -79,6 +79,9 @@ pub trait Owner: Send + Sync + 'static {
     /// Removes a person; says whether there was one.
     async fn remove_person(&self, name: &str) -> Result<bool, OwnerError>;
 
+    /// Forgets the pinned password of an adopted device: the next one is pinned. Says whether there was one.
+    async fn unpin(&self, device: &DeviceId) -> Result<bool, OwnerError>;
+
     /// Reads the book again, which another process has changed.
     async fn reload(&self) -> Result<(), OwnerError>;
 }

@@ -215,7 +215,7 @@ impl From<SendError> for Refusal {
 async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Result<Value, Refusal> {
     match order {
         Order::Status => {
-            let status = status(&*shared.backend, &shared.handshakes, Some((shared, owner)));
+            let status = status(&*shared.backend, owner, &shared.handshakes, Some(shared));
             serde_json::to_value(status).map_err(|e| Refusal::new("internal", e.to_string()))
         }
         Order::Allow(window) => {
@@ -223,33 +223,33 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
             Ok(json!({}))
         }
         Order::Set { device, cid, dps, patience_ms } => {
-            let device = known(shared, &device)?;
+            let device = known(shared, owner, &device).await?;
             set(shared, &device.id, cid.as_ref(), dps, wait(patience_ms)).await
         }
         Order::Refresh { device, points, patience_ms } => {
-            let device = known(shared, &device)?;
+            let device = known(shared, owner, &device).await?;
             let points = points.map(|p| p.into_iter().map(DpId).collect());
             refresh(shared, &device.id, points, wait(patience_ms)).await
         }
         Order::Reset { device, wipe } => {
-            let device = known(shared, &device)?;
+            let device = known(shared, owner, &device).await?;
             let reset = Reset { gw_id: Some(device.id.clone()), wipe };
             shared.devices.send(shared, &device.id, Content::Reset(reset))?;
             Ok(json!({}))
         }
         Order::Timers { device, timers } => {
-            let device = known(shared, &device)?;
+            let device = known(shared, owner, &device).await?;
             set_timers(shared, owner, &device.id, timers).await
         }
         Order::Approve { device, kind, version, file } => {
-            let device = known(shared, &device)?;
+            let device = known(shared, owner, &device).await?;
             let image = owner.approve(&device.id, kind, &version, &file).await?;
             let check = FirmwareCheck { gw_id: Some(device.id.clone()), firmware_type: Some(kind) };
             let told = told(shared, &device.id, Content::CheckFirmware(check));
             Ok(json!({"image": image, "told": told}))
         }
         Order::Withdraw { device, kind } => {
-            let device = known(shared, &device)?;
+            let device = known(shared, owner, &device).await?;
             Ok(json!({"withdrawn": owner.withdraw(&device.id, kind).await?}))
         }
         Order::AddPerson { name } => Ok(json!({"password": owner.add_person(&name).await?})),
@@ -257,6 +257,10 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
         Order::Token { uuid, token, region } => {
             shared.devices.send_token(shared, &uuid, &token, &region)?;
             Ok(json!({}))
+        }
+        Order::Unpin { device } => {
+            let device = known(shared, owner, &device).await?;
+            Ok(json!({"unpinned": owner.unpin(&device.id).await?}))
         }
         Order::Reload => {
             owner.reload().await?;
@@ -271,7 +275,12 @@ fn wait(ms: u64) -> Duration {
     Duration::from_millis(ms).min(MAX_WAIT)
 }
 
-fn known(shared: &Shared, id: &DeviceId) -> Result<Arc<Registration>, Refusal> {
+/// The device with this id. One that somebody has put into the book a moment ago is known as well.
+async fn known(shared: &Shared, owner: &dyn Owner, id: &DeviceId) -> Result<Arc<Registration>, Refusal> {
+    if let Some(device) = shared.backend.by_id(id) {
+        return Ok(device);
+    }
+    owner.reload().await?;
     shared
         .backend
         .by_id(id)

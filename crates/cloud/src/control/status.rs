@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use landfall_proto::id::{DeviceId, ProductId, Uuid};
 use serde::{Deserialize, Serialize};
 
-use super::{Owner, Window};
+use super::{ImageInfo, Owner, Window};
 use crate::backend::{Backend, Generation, Registration};
 use crate::handshake::{Doors, Handshakes, Lack, Mark, Record, Step, lacks};
 use crate::journal::Health;
@@ -98,6 +98,10 @@ pub struct DeviceStatus {
     pub lost: u64,
     /// Questions about firmware: each was answered by "no update", unless an image is approved.
     pub firmware_questions: u64,
+    /// Images that are approved for it.
+    pub images: Vec<ImageInfo>,
+    /// Whether its first password is pinned, because its sec key is unknown.
+    pub pinned: bool,
     /// Steps, in their order.
     pub steps: Vec<StepStatus>,
     /// Refusals, by code.
@@ -138,20 +142,23 @@ pub struct Stranger {
 /// Collects the status. `shared`: of a running cloud.
 pub fn status(
     backend: &dyn Backend,
+    owner: &dyn Owner,
     handshakes: &Handshakes,
-    running: Option<(&Shared, &dyn Owner)>,
+    shared: Option<&Shared>,
 ) -> Status {
-    let doors = Doors { bound: running.map(|(shared, _)| shared.bound()) };
+    let doors = Doors { bound: shared.map(Shared::bound) };
+    let images = owner.images();
     let mut records = handshakes.devices();
     let devices: Vec<DeviceStatus> = backend
         .devices()
         .into_iter()
         .map(|d| {
             let record = records.remove(&d.id).unwrap_or_default();
-            device(&d, record, handshakes, running.map(|(shared, _)| shared), doors)
+            let images = images.iter().filter(|i| i.device == d.id).cloned().collect();
+            device(&d, record, images, handshakes, shared, doors)
         })
         .collect();
-    let running = running.map(|(shared, owner)| Running {
+    let running = shared.map(|shared| Running {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         bound: shared.bound(),
@@ -167,6 +174,7 @@ pub fn status(
 fn device(
     d: &Registration,
     mut record: Record,
+    images: Vec<ImageInfo>,
     handshakes: &Handshakes,
     shared: Option<&Shared>,
     doors: Doors,
@@ -201,6 +209,8 @@ fn device(
         reports: record.reports,
         lost: record.lost,
         firmware_questions: record.steps.get(&Step::Firmware).map_or(0, |m| m.count),
+        images,
+        pinned: d.pinned,
         steps: steps(&record),
         refusals: refusals(&record),
         questions: record.questions,

@@ -130,6 +130,9 @@ impl Owner for House {
     async fn remove_person(&self, _: &str) -> Result<bool, OwnerError> {
         Ok(true)
     }
+    async fn unpin(&self, _: &DeviceId) -> Result<bool, OwnerError> {
+        Ok(true)
+    }
     async fn reload(&self) -> Result<(), OwnerError> {
         Ok(())
     }
