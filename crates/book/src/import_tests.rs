@@ -361,3 +361,52 @@ mod round_trip {
         }
     }
 }
+
+/// The fields of tuya-cloudcutter's file, whose uuid has 12 and whose auth key 16 characters (cloud.md 6.4).
+#[test]
+fn a_device_that_cloudcutter_cut_comes_with_all_its_keys() {
+    let file = json!({
+        "uuid": "Zz0123456789", "auth_key": "Auth0Auth1Auth2A", "local_key": "Local0Local1Loca",
+        "sec_key": "Sec00Sec11Sec22S", "device_id": "Abcdefghij0123456789", "chip_family": "BK7231T",
+        "profile_name": "1.1.71 / a", "device_slug": "some-plug"
+    });
+    let mut book = Book::new();
+    merge(&mut book, &parsed(&file), 1);
+    let device = book.by_id(&id("Abcdefghij0123456789")).unwrap();
+    assert_eq!((device.name.as_str(), device.uuid.as_ref().unwrap().as_str()), ("some-plug", "Zz0123456789"));
+    assert_eq!(device.key.as_ref().unwrap().expose_str(), "Local0Local1Loca");
+    assert_eq!(device.cloud.sec_key.as_ref().unwrap().expose_str(), "Sec00Sec11Sec22S");
+    assert_eq!(device.cloud.auth_key.as_ref().unwrap().expose_str(), "Auth0Auth1Auth2A");
+    assert_eq!(device.extra["chip_family"], "BK7231T");
+    assert!(!format!("{device:?}").contains("Auth0"));
+    let before = book.clone();
+    let again = merge(&mut book, &parsed(&file), 2);
+    assert_eq!((&again[0].kind, &book), (&OutcomeKind::Unchanged, &before));
+    // Out and in again nothing is lost; without keys nothing is told.
+    let out: Value = serde_json::from_str(&devices_json(&book, Keys::With).unwrap()).unwrap();
+    let mut copy = Book::new();
+    merge(&mut copy, &parsed(&out), 3);
+    assert_eq!(copy.devices()[0].cloud, book.devices()[0].cloud);
+    let bare = devices_json(&book, Keys::Without).unwrap();
+    assert!(["Auth0", "Local0", "Sec00"].iter().all(|secret| !bare.contains(secret)), "{bare}");
+    let mut short = file;
+    short["sec_key"] = json!("SECRETSECRET");
+    let e = parse(short.to_string().as_bytes(), Path::new("x")).unwrap_err();
+    let text = format!("{e}: {}", std::error::Error::source(&e).unwrap());
+    assert!(text.contains("\"sec_key\": a sec key has 16 characters, this one has 12"), "{text}");
+}
+
+#[test]
+fn another_local_key_from_a_file_takes_no_old_sec_key_along() {
+    let entry = |key: &str| json!([{"id": "bf01", "name": "Plug", "key": key.repeat(16)}]);
+    let mut book = Book::new();
+    merge(&mut book, &parsed(&entry("a")), 1);
+    let sec = landfall_proto::id::SecKey::new("s".repeat(16)).ok();
+    book.by_id_mut(&id("bf01")).unwrap().cloud.sec_key.clone_from(&sec);
+    merge(&mut book, &parsed(&entry("b")), 2);
+    let device = &book.devices()[0];
+    assert_eq!((&device.cloud.sec_key, &device.key_history[0].sec), (&None, &sec));
+    // The old key comes back with what belongs to it.
+    merge(&mut book, &parsed(&entry("a")), 3);
+    assert_eq!(book.devices()[0].cloud.sec_key, sec);
+}

@@ -142,3 +142,90 @@ fn a_book_written_and_read_is_the_same() {
     add(&store, &d).unwrap();
     assert_eq!(store.load().unwrap().devices(), [d]);
 }
+
+#[test]
+fn an_older_program_can_go_on_until_it_would_lose_something() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = FileStore::new(tmp.path());
+    let schema = || {
+        let text = fs::read_to_string(store.place()).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["schema"].clone()
+    };
+    add(&store, &plug()).unwrap();
+    assert_eq!(schema(), 1);
+    let sec = landfall_proto::id::SecKey::new("s".repeat(16)).ok();
+    store
+        .update(&mut |b| {
+            b.by_id_mut(&plug().id).unwrap().cloud.sec_key.clone_from(&sec);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(schema(), 2);
+    assert_eq!(store.load().unwrap().devices()[0].cloud.sec_key, sec);
+    // In the history, too.
+    let key = LocalKey::new("n".repeat(16)).unwrap();
+    store
+        .update(&mut |b| {
+            b.by_id_mut(&plug().id).unwrap().change_key(key.clone(), 5);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(schema(), 2);
+    assert_eq!(store.load().unwrap().devices()[0].key_history[0].sec, sec);
+}
+
+#[test]
+fn everything_of_the_cloud_reads_back() {
+    use crate::cloud_side::{CloudSide, Image, Pending, TimerList, ToldSchema};
+    use crate::digest::{Digest, SALT};
+    use landfall_proto::gateway::Generation;
+    use landfall_proto::id::{AuthKey, PskKey, SecKey, Uuid};
+    use landfall_proto::mqtt::Envelope;
+
+    let told = ToldSchema { id: "s".into(), text: "[]".into(), guess: true };
+    let mut device = plug();
+    device.cloud = CloudSide {
+        auth_key: AuthKey::new("a".repeat(32)).ok(),
+        psk_key: PskKey::new("p".repeat(37)).ok(),
+        sec_key: SecKey::new("s".repeat(16)).ok(),
+        pending: Some(Pending {
+            id: DeviceId::new("bf02").unwrap(),
+            local: LocalKey::new("l".repeat(16)).unwrap(),
+            sec: SecKey::new("t".repeat(16)).unwrap(),
+            since: 7,
+            told: told.clone(),
+            envelope: Some(Envelope::V2_3),
+            generation: Generation::E,
+        }),
+        pinned: Some(Digest::new([1; SALT], b"x")),
+        envelope: Some(Envelope::V2_2),
+        generation: Some(Generation::B),
+        told: Some(told),
+        software: Some("1.0.1".into()),
+        timers: Some(TimerList { list: Vec::new(), changed: 9 }),
+        images: vec![Image { kind: 0, version: "2".into(), sha256: "AB".into(), token: "t".into() }],
+    };
+    let tmp = tempfile::tempdir().unwrap();
+    let store = FileStore::new(tmp.path());
+    let hardware = crate::people::Hardware {
+        uuid: Uuid::new("u").unwrap(),
+        name: Some("Lamp".into()),
+        auth_key: AuthKey::new("a".repeat(16)).ok(),
+        psk_key: None,
+    };
+    let person =
+        crate::people::Person { name: "ha".into(), password: Digest::new([2; SALT], b"y"), since: 3 };
+    let kept = store
+        .update(&mut |b| {
+            b.add(device.clone())?;
+            b.add_hardware(hardware.clone())?;
+            b.add_person(person.clone())
+        })
+        .unwrap();
+    let read = store.load().unwrap();
+    assert_eq!(read, kept);
+    assert_eq!(
+        (read.devices(), read.hardware(), read.people()),
+        (&[device][..], &[hardware][..], &[person][..])
+    );
+}
