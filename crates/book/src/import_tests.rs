@@ -362,6 +362,10 @@ mod round_trip {
     }
 }
 
+fn device_id(text: &str) -> DeviceId {
+    DeviceId::new(text).unwrap()
+}
+
 /// The fields of tuya-cloudcutter's file, whose uuid has 12 and whose auth key 16 characters (cloud.md 6.4).
 #[test]
 fn a_device_that_cloudcutter_cut_comes_with_all_its_keys() {
@@ -372,7 +376,7 @@ fn a_device_that_cloudcutter_cut_comes_with_all_its_keys() {
     });
     let mut book = Book::new();
     merge(&mut book, &parsed(&file), 1);
-    let device = book.by_id(&id("Abcdefghij0123456789")).unwrap();
+    let device = book.by_id(&device_id("Abcdefghij0123456789")).unwrap();
     assert_eq!((device.name.as_str(), device.uuid.as_ref().unwrap().as_str()), ("some-plug", "Zz0123456789"));
     assert_eq!(device.key.as_ref().unwrap().expose_str(), "Local0Local1Loca");
     assert_eq!(device.cloud.sec_key.as_ref().unwrap().expose_str(), "Sec00Sec11Sec22S");
@@ -402,7 +406,7 @@ fn another_local_key_from_a_file_takes_no_old_sec_key_along() {
     let mut book = Book::new();
     merge(&mut book, &parsed(&entry("a")), 1);
     let sec = landfall_proto::id::SecKey::new("s".repeat(16)).ok();
-    book.by_id_mut(&id("bf01")).unwrap().cloud.sec_key.clone_from(&sec);
+    book.by_id_mut(&device_id("bf01")).unwrap().cloud.sec_key.clone_from(&sec);
     merge(&mut book, &parsed(&entry("b")), 2);
     let device = &book.devices()[0];
     assert_eq!((&device.cloud.sec_key, &device.key_history[0].sec), (&None, &sec));
