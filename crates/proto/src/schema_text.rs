@@ -166,8 +166,9 @@ pub fn write(schema: &Schema, max: usize) -> Result<(String, usize), serde_json:
     let mut left_out = 0;
     for (id, spec) in &schema.0 {
         let entry = serde_json::to_string(&entry(*id, spec))?;
-        // The comma or bracket behind it counts.
-        if text.len() + entry.len() + 1 > max {
+        let comma = usize::from(text.len() > 1);
+        // The bracket at the end counts, too.
+        if text.len() + comma + entry.len() + 1 > max {
             left_out += 1;
             continue;
         }
