@@ -16,32 +16,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use bytestring::ByteString;
 use landfall_proto::mqtt::content::PointQuery;
 use landfall_proto::mqtt::login::{self, ClientId, Password};
 use landfall_proto::mqtt::{Codec, Content, Envelope};
-use rmqtt_codec::error::DecodeError;
-use rmqtt_codec::version::{ProtocolVersion, VersionCodec};
-use rmqtt_codec::{v3, v5};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
-use tokio_util::codec::Decoder;
 
 use super::desk::Desk;
 use super::devices::Name;
+use super::hello::{Ask, Hello, HelloError, hello};
 use super::outbox::{Load, Order};
+use super::owner::Owner;
 use super::packet::Wire;
 use super::replay::Counting;
 use super::seat::{Seat, Track};
-use super::session::{Owner, Session};
+use super::session::Session;
 use crate::backend::{PinOutcome, Registration};
 use crate::event::What;
 use crate::handshake::Mark;
 use crate::listen::{Link, Stream};
 use crate::shared::Shared;
 
-/// Largest CONNECT: a person's may carry a will.
-const MAX_CONNECT: usize = 16 * 1024;
 /// For so long the holder of a client id has to react when somebody else comes with it from another address.
 const PROBE: Duration = Duration::from_secs(4);
 /// For so long the backend may take over a password.
@@ -67,36 +62,6 @@ enum Admitted<S> {
     Device(Box<Session<S>>),
     Person(S, Link, Bytes),
     Nobody,
-}
-
-/// A CONNECT, and the dialect it is in.
-struct Hello {
-    wire: Wire,
-    ask: Ask,
-}
-
-/// What a CONNECT says.
-struct Ask {
-    client_id: ByteString,
-    user: Option<ByteString>,
-    password: Option<Bytes>,
-    keep_alive: u16,
-    receive_max: Option<NonZeroU16>,
-    /// Length of the packet.
-    len: usize,
-}
-
-/// Why there is no CONNECT.
-#[derive(Debug, thiserror::Error)]
-enum HelloError {
-    #[error("it is no MQTT")]
-    Foreign,
-    #[error("a CONNECT of {0} bytes, more than {MAX_CONNECT}")]
-    TooLong(usize),
-    #[error("the CONNECT is malformed: {0}")]
-    Malformed(#[from] DecodeError),
-    #[error("the connection ended")]
-    Ended,
 }
 
 /// A refused login.
@@ -199,71 +164,6 @@ fn stranger<S>(shared: &Shared, link: &Link, code: &'static str, why: String) ->
     tracing::debug!(peer = %link.peer, code, "{why}");
     shared.tell_of(None, Some(link.peer), What::Refusal { code, why });
     Admitted::Nobody
-}
-
-/// Reads until the CONNECT is complete; what came behind it stays in `read`, the CONNECT too.
-async fn hello<S: Stream>(stream: &mut S, read: &mut BytesMut, limit: u32) -> Result<Hello, HelloError> {
-    let len = loop {
-        match packet_len(read)? {
-            Some(len) if len > MAX_CONNECT => return Err(HelloError::TooLong(len)),
-            Some(len) if len <= read.len() => break len,
-            _ => {}
-        }
-        let mut chunk = [0; 512];
-        match stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => return Err(HelloError::Ended),
-            Ok(n) => read.extend_from_slice(&chunk[..n]),
-        }
-    };
-    let mut packet = BytesMut::from(&read[..len]);
-    match VersionCodec.decode(&mut packet)?.ok_or(HelloError::Foreign)? {
-        ProtocolVersion::MQTT3 => match v3::Codec::new(0).decode(&mut packet)? {
-            Some((v3::Packet::Connect(c), _)) => Ok(Hello {
-                wire: Wire::v3(c.protocol.level() == rmqtt_codec::types::MQTT_LEVEL_31, limit),
-                ask: Ask {
-                    client_id: c.client_id,
-                    user: c.username,
-                    password: c.password,
-                    keep_alive: c.keep_alive,
-                    receive_max: None,
-                    len,
-                },
-            }),
-            _ => Err(HelloError::Foreign),
-        },
-        ProtocolVersion::MQTT5 => match v5::Codec::new(0, 0).decode(&mut packet)? {
-            Some((v5::Packet::Connect(c), _)) => Ok(Hello {
-                wire: Wire::v5(limit, c.max_packet_size.map(std::num::NonZeroU32::get)),
-                ask: Ask {
-                    client_id: c.client_id,
-                    user: c.username,
-                    password: c.password,
-                    keep_alive: c.keep_alive,
-                    receive_max: c.receive_max,
-                    len,
-                },
-            }),
-            _ => Err(HelloError::Foreign),
-        },
-    }
-}
-
-/// Length of the CONNECT at the start of the buffer, header included; `None`: more bytes are needed.
-fn packet_len(read: &[u8]) -> Result<Option<usize>, HelloError> {
-    /// CONNECT with its flags, which are zero.
-    const CONNECT: u8 = 0x10;
-    let Some((first, rest)) = read.split_first() else { return Ok(None) };
-    if *first != CONNECT {
-        return Err(HelloError::Foreign);
-    }
-    let mut len = 0;
-    for (at, byte) in rest.iter().take(4).enumerate() {
-        len |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Ok(Some(len + at + 2));
-        }
-    }
-    if rest.len() >= 4 { Err(HelloError::Foreign) } else { Ok(None) }
 }
 
 /// A login that was accepted, with a seat.

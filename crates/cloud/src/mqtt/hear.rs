@@ -11,9 +11,11 @@ use tokio::time::Instant;
 
 use super::desk::{Heard, Said};
 use super::devices::Counters;
+use super::end::End;
+use super::owner::Owner;
 use super::replay::Verdict;
 use super::rpc::{self, Answer};
-use super::session::{End, Owner, Session};
+use super::session::Session;
 use crate::backend::Announcement;
 use crate::event::What;
 use crate::handshake::Step;

@@ -6,8 +6,12 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `connect` | the CONNECT and who it is: a device, hardware that waits for its activation, a person, a stranger |
+//! | `hello` | the CONNECT |
+//! | `connect` | who it is: a device, hardware that waits for its activation, a person, a stranger |
 //! | `session` | one connection: packets in, packets out, deadlines |
+//! | `owner` | whose session it is |
+//! | `subscribe` | what a client subscribes |
+//! | `end` | why a session ends |
 //! | `hear` | what a device publishes: reports, calls |
 //! | `seal` | messages to devices |
 //! | `packet` | packets of MQTT 3.1, 3.1.1 and 5 as one kind |
@@ -25,8 +29,12 @@
 mod connect;
 pub mod desk;
 mod devices;
+mod end;
 mod hear;
+mod hello;
+mod io;
 mod outbox;
+mod owner;
 mod pace;
 mod packet;
 pub mod replay;
@@ -35,6 +43,7 @@ mod seal;
 mod seat;
 mod session;
 mod set;
+mod subscribe;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use landfall_link::entropy::OsEntropy;
 use landfall_proto::mqtt::{Content, Envelope, EnvelopeError, Message, MessageError, Stamp};
 
-use super::session::Owner;
+use super::owner::Owner;
 use crate::backend::{Generation, Registration};
 use crate::listen::{Link, Over};
 use crate::shared::Shared;

@@ -1,42 +1,32 @@
 //! One connection of a device: packets in, packets out, deadlines. What a device says is judged in `hear`.
 
 use std::future::poll_fn;
-use std::io;
-use std::mem::MaybeUninit;
 use std::num::NonZeroU16;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use bytestring::ByteString;
 use landfall_proto::dp::DpId;
-use landfall_proto::id::{DeviceId, Uuid};
 use landfall_proto::mqtt::content::PointQuery;
-use landfall_proto::mqtt::{Codec, Content, Envelope, Topic};
-use rmqtt_codec::error::{DecodeError, EncodeError};
-use rmqtt_codec::types::QoS;
-use rmqtt_codec::v5::DisconnectReasonCode;
-use tokio::io::{AsyncWriteExt, ReadBuf};
+use landfall_proto::mqtt::{Content, Envelope};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::desk::Desk;
 use super::devices::{Counters, Name};
+use super::end::End;
+use super::io::{Io, poll_io};
 use super::outbox::{Late, Load, Order, Outbox};
+use super::owner::Owner;
 use super::pace::{Bucket, Pace};
-use super::packet::{Grant, Packet, Wire};
-use super::replay::Counting;
+use super::packet::{Packet, Wire};
 use super::seal;
 use super::seat::Seat;
-use crate::backend::Registration;
 use crate::event::What;
 use crate::handshake::{Mark, Step};
 use crate::listen::{Link, Stream};
 use crate::shared::Shared;
 
-/// Read at a time; on the stack, so that a silent connection has no buffer.
-const CHUNK: usize = 4 * 1024;
 /// While so much waits to be written, nothing more is taken from the queue.
 const UNWRITTEN: usize = 16 * 1024;
 /// While so much waits to be written, nothing more is read.
@@ -49,124 +39,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const STORE_AGAIN: Duration = Duration::from_secs(30);
 /// No deadline is further away.
 const FAR: Duration = Duration::from_secs(24 * 3_600);
-
-/// Whose session it is.
-#[derive(Debug)]
-pub(super) enum Owner {
-    /// An activated device.
-    Device {
-        /// The id that it logged in with: its own, or a former one.
-        client: DeviceId,
-        /// What is known of it.
-        device: Arc<Registration>,
-        /// Its desk.
-        desk: Desk,
-        /// Its numbers.
-        counting: Counting,
-    },
-    /// Hardware that waits for its activation: it gets a token and may say nothing (cloud.md 1.6).
-    Waiting {
-        /// The hardware.
-        uuid: Uuid,
-        /// What is known of it.
-        device: Arc<Registration>,
-        /// Under its auth key.
-        codec: Box<Codec>,
-        /// What it announced.
-        envelope: Envelope,
-    },
-}
-
-impl Owner {
-    pub(super) const fn device(&self) -> &Arc<Registration> {
-        match self {
-            Self::Device { device, .. } | Self::Waiting { device, .. } => device,
-        }
-    }
-
-    /// What its record is kept under.
-    pub(super) fn who(&self) -> &str {
-        match self {
-            Self::Device { device, .. } => device.id.as_str(),
-            Self::Waiting { uuid, .. } => uuid.as_str(),
-        }
-    }
-
-    /// Where commands go.
-    fn inbox(&self) -> Topic {
-        match self {
-            Self::Device { client, .. } => Topic::In(client.clone()),
-            Self::Waiting { uuid, .. } => Topic::Activation(uuid.clone()),
-        }
-    }
-
-    fn owns(&self, topic: &Topic) -> bool {
-        match self {
-            Self::Device { client, .. } => topic.device() == Some(client),
-            Self::Waiting { uuid, .. } => topic.uuid() == Some(uuid),
-        }
-    }
-}
-
-/// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    #[error("it said goodbye")]
-    Goodbye,
-    #[error("it closed the connection")]
-    Closed,
-    #[error("the connection broke: {0}")]
-    Broken(io::Error),
-    #[error("silent for {} s, one and a half times its keepalive", .0.as_secs())]
-    Silent(Duration),
-    #[error("it read nothing for {} s", .0.as_secs())]
-    Unread(Duration),
-    #[error("a newer connection of it took over")]
-    TakenOver,
-    #[error("more than {0} messages a second, and it did not slow down")]
-    TooMuch(u32),
-    #[error("a malformed packet: {0}")]
-    Malformed(#[from] DecodeError),
-    #[error("{0}, which a client may not send")]
-    OutOfPlace(&'static str),
-    #[error("a message at QoS 2")]
-    ExactlyOnce,
-    #[error("it is not registered any more")]
-    Removed,
-    #[error("a packet of ours could not be written: {0}")]
-    Unwritable(#[from] EncodeError),
-}
-
-impl End {
-    /// The code of the refusal that it is, if it is one.
-    const fn refusal(&self) -> Option<&'static str> {
-        match self {
-            Self::Unread(_) => Some("mqtt.unread"),
-            Self::TooMuch(_) => Some("mqtt.rate"),
-            Self::Malformed(_) => Some("mqtt.malformed"),
-            Self::OutOfPlace(_) => Some("mqtt.out_of_place"),
-            Self::ExactlyOnce => Some("mqtt.qos"),
-            Self::Removed => Some("mqtt.removed"),
-            _ => None,
-        }
-    }
-
-    /// What MQTT 5 clients are told.
-    const fn reason(&self) -> Option<DisconnectReasonCode> {
-        Some(match self {
-            Self::Goodbye | Self::Closed | Self::Broken(_) | Self::Unread(_) => return None,
-            Self::Silent(_) => DisconnectReasonCode::KeepAliveTimeout,
-            Self::TakenOver => DisconnectReasonCode::SessionTakenOver,
-            Self::TooMuch(_) => DisconnectReasonCode::MessageRateTooHigh,
-            Self::Malformed(DecodeError::MaxSizeExceeded { .. }) => DisconnectReasonCode::PacketTooLarge,
-            Self::Malformed(_) => DisconnectReasonCode::MalformedPacket,
-            Self::OutOfPlace(_) => DisconnectReasonCode::ProtocolError,
-            Self::ExactlyOnce => DisconnectReasonCode::QosNotSupported,
-            Self::Removed => DisconnectReasonCode::AdministrativeAction,
-            Self::Unwritable(_) => DisconnectReasonCode::UnspecifiedError,
-        })
-    }
-}
 
 /// One connection.
 #[derive(Debug)]
@@ -190,9 +62,9 @@ pub(super) struct Session<S> {
     silence: Duration,
     pub(super) hears_answers: bool,
     pub(super) hears_files: bool,
-    ask_at: Option<Instant>,
-    ask_every: Duration,
-    passive: Vec<DpId>,
+    pub(super) ask_at: Option<Instant>,
+    pub(super) ask_every: Duration,
+    pub(super) passive: Vec<DpId>,
     /// The envelope seen in this connection.
     pub(super) seen: Option<Envelope>,
     store_again_at: Option<Instant>,
@@ -497,61 +369,6 @@ impl<S: Stream> Session<S> {
         }
     }
 
-    fn subscribe(&mut self, filter: &str, qos: QoS, now: Instant) -> Grant {
-        let acknowledges = qos != QoS::AtMostOnce;
-        let Some(topic) = Topic::parse(filter) else {
-            if filter.contains(['+', '#']) {
-                self.foreign_topic("subscribed", filter);
-                return Grant::Refused;
-            }
-            // Logs, media and what else there is: acknowledged, and nothing ever comes (cloud.md 4.2).
-            return Grant::Granted(acknowledges);
-        };
-        if !self.owner.owns(&topic) {
-            self.foreign_topic("subscribed", filter);
-            return Grant::Refused;
-        }
-        match topic {
-            Topic::In(_) => {
-                self.seat.state().commands = Some(acknowledges);
-                self.step(Step::Subscribed);
-                self.plan_questions(now);
-            }
-            Topic::Activation(_) => {
-                self.seat.state().commands = Some(acknowledges);
-                self.step(Step::Subscribed);
-            }
-            Topic::RpcResponse(_) => self.hears_answers = true,
-            Topic::RpcFile(_) => self.hears_files = true,
-            Topic::Out(_) | Topic::RpcRequest(_) | Topic::Camera(_) => {}
-        }
-        Grant::Granted(acknowledges)
-    }
-
-    fn unsubscribe(&mut self, filter: &str) {
-        match Topic::parse(filter).filter(|topic| self.owner.owns(topic)) {
-            Some(Topic::In(_) | Topic::Activation(_)) => {
-                self.seat.state().commands = None;
-                self.ask_at = None;
-            }
-            Some(Topic::RpcResponse(_)) => self.hears_answers = false,
-            Some(Topic::RpcFile(_)) => self.hears_files = false,
-            _ => {}
-        }
-    }
-
-    /// Points are asked for now, and every so often: passive ones are not reported otherwise (cloud.md 6.2).
-    fn plan_questions(&mut self, now: Instant) {
-        let device = self.owner.device();
-        self.passive = device.schema.0.iter().filter(|(_, spec)| spec.passive).map(|(id, _)| *id).collect();
-        let queries = &self.shared.config.queries;
-        self.ask_every = if self.passive.is_empty() { queries.others } else { queries.passive };
-        // All points first.
-        let content = Content::Query(PointQuery::default());
-        let _full = self.seat.order(Order { load: Load::Message(content), repeat: true, ticket: None }, None);
-        self.ask_at = Some(now + self.ask_every);
-    }
-
     /// Something to do with a topic that is not the client's: nothing comes of it, and it is told.
     pub(super) fn foreign_topic(&mut self, did: &str, topic: &str) {
         Counters::add(&self.shared.devices.counters.foreign_topics);
@@ -608,43 +425,4 @@ impl Drop for Seated {
             self.shared.handshakes.connected(who, false);
         }
     }
-}
-
-/// What a poll of the stream did.
-enum Io {
-    Read(usize),
-    Wrote,
-}
-
-/// Writes what waits, then reads what came. The buffer for reading is on the stack.
-fn poll_io<S: Stream>(
-    stream: &mut S,
-    input: &mut BytesMut,
-    output: &mut BytesMut,
-    reading: bool,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<Io>> {
-    if !output.is_empty() {
-        match Pin::new(&mut *stream).poll_write(cx, output) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(n)) => {
-                output.advance(n);
-                if output.is_empty() {
-                    // What is not flushed now is flushed by the next write.
-                    let _later = Pin::new(&mut *stream).poll_flush(cx)?;
-                }
-                return Poll::Ready(Ok(Io::Wrote));
-            }
-            Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
-            Poll::Pending => {}
-        }
-    }
-    if !reading {
-        return Poll::Pending;
-    }
-    let mut chunk = [const { MaybeUninit::uninit() }; CHUNK];
-    let mut buffer = ReadBuf::uninit(&mut chunk);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    input.extend_from_slice(buffer.filled());
-    Poll::Ready(Ok(Io::Read(buffer.filled().len())))
 }
