@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::backend::Registration;
 use crate::gateway::actions::{self, Asked};
+use crate::gateway::image;
 use crate::listen::Link;
 use crate::shared::Shared;
 
@@ -17,6 +18,9 @@ use crate::shared::Shared;
 const DOWNLOAD: &str = "tuya.device.file.download";
 /// Most bytes in a piece, whatever is asked for; Connect Kit asks for 1024.
 const MAX_PIECE: usize = 16 * 1024;
+
+/// The `type` of a call that asks for the size.
+const SIZE: u32 = 1;
 
 /// What goes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ pub(super) fn answer(
 ) -> Result<Answer, RpcError> {
     let request = RpcRequest::parse(payload)?;
     let reply = if request.action.as_str() == DOWNLOAD {
-        match piece(shared, &request) {
+        match piece(shared, device, &request) {
             Ok(bytes) => {
                 return Ok(Answer::Piece(FilePiece { id: request.id, bytes: &bytes }.to_payload().into()));
             }
@@ -58,59 +62,17 @@ struct Wanted {
     kind: u32,
 }
 
-/// The bytes of a piece, or the answer that there are none. `type` 1 asks for the size, and no SDK is known to read the
-/// answer to it.
-fn piece(shared: &Shared, request: &RpcRequest) -> Result<Bytes, Reply> {
+/// The bytes of a piece, or the answer that there are none. What asks for the size gets the number; no SDK is known to read it.
+fn piece(shared: &Shared, device: &Registration, request: &RpcRequest) -> Result<Bytes, Reply> {
     let t = shared.clock.unix();
     let refused =
         |why| Reply::failure(t, ErrorCode::new("ILLEGAL_PARAM"), why).unwrap_or_else(|_| Reply::done(t));
     let wanted: Wanted = request.data.read().map_err(|_| refused("neither url nor range"))?;
-    let image = token(&wanted.url).and_then(|token| shared.backend.image_by_token(token));
-    let bytes = image.ok_or_else(|| refused("no such file"))?.bytes.clone();
-    if wanted.kind == 1 {
+    let range = (wanted.kind != SIZE).then_some(wanted.range.as_str());
+    let bytes =
+        image::piece(shared, device, &wanted.url, range).ok_or_else(|| refused("no such file or range"))?;
+    if wanted.kind == SIZE {
         return Err(Raw::of(&bytes.len()).map_or_else(|_| Reply::done(t), |size| Reply::success(t, size)));
     }
-    let range = range(&wanted.range, bytes.len()).ok_or_else(|| refused("no such range"))?;
-    Ok(bytes.slice(range))
-}
-
-/// The secret part of a firmware URL: the last part of its path, without a name's ending.
-fn token(url: &str) -> Option<&str> {
-    let path = url.split(['?', '#']).next()?;
-    let last = path.rsplit('/').next()?;
-    let token = last.split('.').next()?;
-    (!token.is_empty()).then_some(token)
-}
-
-/// `bytes=A-B`, both ends included, cut to what there is and to the largest piece.
-fn range(text: &str, len: usize) -> Option<std::ops::Range<usize>> {
-    let (from, to) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
-    let from: usize = from.trim().parse().ok()?;
-    let to: usize = to.trim().parse().ok()?;
-    let end = to.saturating_add(1).min(len).min(from.saturating_add(MAX_PIECE));
-    (from < end).then_some(from..end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_cut_to_what_there_is() {
-        assert_eq!(range("bytes=0-1023", 5_000), Some(0..1_024));
-        assert_eq!(range("bytes=4096-5119", 5_000), Some(4_096..5_000));
-        assert_eq!(range("bytes=0-99999999", 1 << 20), Some(0..MAX_PIECE));
-        for text in ["bytes=5-4", "bytes=5000-6000", "bytes=-5", "0-5", "bytes=a-b", ""] {
-            assert_eq!(range(text, 5_000), None, "{text}");
-        }
-        assert_eq!(range("bytes=18446744073709551615-18446744073709551615", 10), None);
-    }
-
-    #[test]
-    fn tokens_are_found_in_urls() {
-        for url in ["http://10.0.0.1/f/abc123", "https://h/f/abc123.bin?x=1", "abc123"] {
-            assert_eq!(token(url), Some("abc123"));
-        }
-        assert_eq!(token("http://h/"), None);
-    }
+    Ok(bytes.slice(..bytes.len().min(MAX_PIECE)))
 }

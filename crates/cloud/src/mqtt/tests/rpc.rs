@@ -4,7 +4,7 @@ use landfall_proto::gateway::Outcome;
 use landfall_proto::mqtt::rpc::{FilePiece, RpcResponse};
 use rmqtt_codec::types::QoS;
 
-use super::kit::{ID, NOW, World};
+use super::kit::{ID, NOW, OTHER, World, link, password, registration};
 
 #[tokio::test(start_paused = true)]
 async fn calls_are_answered_where_the_device_listens() {
@@ -38,7 +38,7 @@ async fn files_come_in_pieces() {
             r#"{{"id":{id},"a":"tuya.device.file.download","t":1,"v":"1.0","data":{{"url":"{url}","range":"{range}","type":{kind}}}}}"#
         )
     };
-    let (topic, url) = (format!("rpc/req/{ID}"), "http://10.0.0.250/f/s3cret.bin");
+    let (topic, url) = (format!("rpc/req/{ID}"), "http://10.0.0.250/firmware/s3cret.bin");
     let mut got = Vec::new();
     for (id, from) in (1..).zip((0..5_000).step_by(1_024)) {
         let to = (from + 1_023).min(4_999);
@@ -54,9 +54,19 @@ async fn files_come_in_pieces() {
     let response = RpcResponse::parse(&client.received().await.payload).unwrap();
     let Outcome::Success(Some(size)) = response.reply.outcome() else { panic!("{response:?}") };
     assert_eq!(size.as_str(), "5000");
-    for (url, range) in [("http://h/f/other", "bytes=0-1"), (url, "bytes=9000-9001"), (url, "all of it")] {
+    for (url, range) in
+        [("http://h/firmware/other.bin", "bytes=0-1"), (url, "bytes=9000-9001"), (url, "all of it")]
+    {
         client.publish(&topic, ask(91, url, range, 2), None).await;
         let response = RpcResponse::parse(&client.received().await.payload).unwrap();
         assert!(matches!(response.reply.outcome(), Outcome::Failure { code, .. } if !code.unbinds()));
     }
+    // Nor for another device.
+    world.book.put(registration(OTHER));
+    let mut other = world.connect(link(2));
+    other.login(OTHER, &password()).await;
+    other.subscribe(&format!("rpc/rsp/{OTHER}"), QoS::AtLeastOnce).await;
+    other.subscribe(&format!("rpc/file/{OTHER}"), QoS::AtLeastOnce).await;
+    other.publish(&format!("rpc/req/{OTHER}"), ask(1, url, "bytes=0-9", 2), None).await;
+    assert_eq!(&*other.received().await.topic, &format!("rpc/rsp/{OTHER}"));
 }
