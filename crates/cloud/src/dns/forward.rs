@@ -136,7 +136,7 @@ impl Forwarder {
 
     fn numbered(&self, question: &Question) -> Result<(u16, Vec<u8>), ForwardError> {
         let mut id = [0; 2];
-        getrandom::fill(&mut id).map_err(|e| self.io(io::Error::other(e)))?;
+        getrandom::fill(&mut id).map_err(|e| self.io(io::Error::other(format!("no random number: {e}"))))?;
         let id = u16::from_be_bytes(id);
         let bytes = question
             .forwarded(id)
