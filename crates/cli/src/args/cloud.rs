@@ -215,6 +215,7 @@ pub(crate) struct CloudTimers {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CloudFirmware {
     /// Offer this image to a device
+    #[command(disable_version_flag = true)]
     Approve {
         /// Name or id
         device: String,

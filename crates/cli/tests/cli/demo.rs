@@ -20,6 +20,10 @@ fn once_is_a_table_with_a_line_a_device() {
     assert!(lines[1..].iter().any(|l| l.contains(" W ")), "power: {run:#?}");
     assert!(!run.stdout.contains("connecting") && !run.stdout.contains("lost"), "{run:#?}");
     assert!(!run.stdout.contains('\u{1b}'), "no colours for a file");
+    assert!(
+        run.stderr.contains("to a stand-in cloud on this machine as well, 3 of them paired there"),
+        "{run:#?}"
+    );
     assert_eq!(fs::read_dir(home.path(".")).unwrap().count(), 0, "nothing stays behind");
 }
 

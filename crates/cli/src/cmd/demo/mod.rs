@@ -2,6 +2,7 @@
 
 mod acts;
 mod board;
+mod cloud;
 mod screen;
 mod summary;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use self::acts::Act;
 use self::board::Board;
+use self::cloud::DemoCloud;
 use self::screen::Screen;
 use crate::args;
 use crate::context::Context;
@@ -53,9 +55,16 @@ pub(crate) async fn run(context: &Context, a: &args::Demo) -> Outcome {
         }
     };
     refuse_real_devices(dir)?;
-    let simulation = start().await?;
-    let result = show(context, a, &simulation, dir).await;
-    simulation.shutdown().await;
+    let mut cloud = DemoCloud::start(&Home::demo()).await?;
+    let result = match start(&cloud).await {
+        Ok(simulation) => {
+            let result = Box::pin(show(context, a, &simulation, &mut cloud, dir)).await;
+            simulation.shutdown().await;
+            result
+        }
+        Err(e) => Err(e.into()),
+    };
+    cloud.shutdown().await;
     result
 }
 
@@ -80,8 +89,9 @@ fn refuse_real_devices(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Starts the home on addresses that nobody uses, another demo for instance.
-async fn start() -> Result<Simulation, SimError> {
-    let options = |addresses| Options { addresses, discovery: None, ..Options::default() };
+async fn start(cloud: &DemoCloud) -> Result<Simulation, SimError> {
+    let options =
+        |addresses| Options { addresses, discovery: None, ..Options::default() }.with_cloud(cloud.dial());
     if Addresses::default() == Addresses::Loopback {
         for n in 0..NETWORKS {
             let mut home = Home::demo();
@@ -100,7 +110,13 @@ async fn start() -> Result<Simulation, SimError> {
     Simulation::start(Home::demo(), options(Addresses::Ports)).await
 }
 
-async fn show(context: &Context, a: &args::Demo, simulation: &Simulation, dir: &Path) -> Outcome {
+async fn show(
+    context: &Context,
+    a: &args::Demo,
+    simulation: &Simulation,
+    cloud: &mut DemoCloud,
+    dir: &Path,
+) -> Outcome {
     // From here on it is a home like any other: a devices.json is imported, and the devices are connected to.
     let store = FileStore::new(dir);
     let file = dir.join("devices.json");
@@ -128,8 +144,12 @@ async fn show(context: &Context, a: &args::Demo, simulation: &Simulation, dir: &
     let news = link.subscribe();
     let board = Board::open(&book, &link)?;
     let handles: Vec<_> = board.rows.iter().filter_map(|r| r.handle.clone()).collect();
-    let result =
-        if a.once { once(context, board, news).await } else { live(context, board, news, &file).await };
+    let result = if a.once {
+        once(context, board, news, cloud).await
+    } else {
+        cloud.greet(context);
+        live(context, board, news, &file).await
+    };
     for handle in handles {
         handle.close().await;
     }
@@ -137,7 +157,12 @@ async fn show(context: &Context, a: &args::Demo, simulation: &Simulation, dir: &
 }
 
 /// One table, when every device has reported.
-async fn once(context: &Context, mut board: Board, mut news: Subscription<DeviceNews>) -> Outcome {
+async fn once(
+    context: &Context,
+    mut board: Board,
+    mut news: Subscription<DeviceNews>,
+    cloud: &mut DemoCloud,
+) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     while !board.silent().is_empty() {
         match tokio::time::timeout_at(deadline, news.next()).await {
@@ -164,6 +189,13 @@ async fn once(context: &Context, mut board: Board, mut news: Subscription<Device
     }
     let (are, of) = board.connected();
     context.say(&format!("{are} of {of} reachable, {} in all", board.total()));
+    if !cloud.settled(deadline).await {
+        return Err(Failure::with_hint(
+            anyhow!("not all new devices were paired by the stand-in cloud within {} s", PATIENCE.as_secs()),
+            "run it again with -v to see why",
+        ));
+    }
+    context.say(&cloud.summary());
     Ok(())
 }
 
