@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use landfall_book::people::Hardware;
 use landfall_book::{BookStore as _, Device, FileStore};
 use landfall_cloud::backend::Backend;
 use landfall_cloud::book_backend::BookBackend;
@@ -39,8 +40,8 @@ version = "3.3"
 address = "127.0.0.1:0"
 cloud = { generation = "B", region = "EU", token = "demo0002" }
 [[device]]
-name = "New lamp"
-kind = "bulb"
+name = "New heater"
+kind = "plug"
 version = "3.4"
 address = "127.0.0.1:0"
 cloud = { generation = "C", region = "EU", token = "demo0003" }
@@ -99,6 +100,11 @@ impl DemoCloud {
         let dial: Arc<dyn Dial> = Arc::new(Sockets::mapped(names));
         let home = Home::parse(NEWCOMERS, "newcomers.toml")?;
         let expected = home.devices.len();
+        for (spec, side) in home.devices.iter().filter_map(|d| Some((&d.spec, d.spec.cloud.as_ref()?))) {
+            let (auth_key, psk_key) = (Some(side.auth_key.clone()), side.psk_key.clone());
+            let name = Some(spec.name.clone());
+            owner.add_hardware(Hardware { uuid: side.uuid.clone(), name, auth_key, psk_key }).await?;
+        }
         let options = Options { addresses: Addresses::Ports, discovery: None, ..Options::default() };
         let newcomers = Simulation::start(home, options.with_cloud(Arc::clone(&dial))).await?;
         Ok(Self { cloud, events, newcomers, expected, dial, _dir: dir })
