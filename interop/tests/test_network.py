@@ -2,6 +2,7 @@
 
 Nothing here is proved by a program's own word: whatever reaches the internet is counted there."""
 
+import json
 import os
 import shutil
 import sys
@@ -203,3 +204,76 @@ def openwrt(house, script):
     # Each kind starts from nothing.
     house.inside("router", "nft", "delete", "table", "inet", "landfall_devices")
     os.remove(rules)
+
+
+# Factory keys are invented for each run; a home's other keys follow from its seed.
+def home_toml(folder, generations, address):
+    lines = ["seed = 7", ""]
+    for n, generation in enumerate(generations):
+        version = {"A": "3.1", "B": "3.3", "C": "3.4"}[generation]
+        lines += [
+            "[[device]]",
+            f'name = "Plug {generation}"',
+            f'kind = "{"plug-old" if generation == "A" else "plug"}"',
+            f'version = "{version}"',
+            f'address = "{address}:{6668 + n}"',
+            'load = "fridge"',
+            f'cloud = {{ generation = "{generation}", activated = false, token = "abcd{n}234", region = "EU" }}',
+            "",
+        ]
+    path = folder / "home.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("guarded", [False, True], ids=["open", "firewall"])
+@pytest.mark.parametrize("where", ["router", "landfall"])
+def test_virtual_devices_live_on_the_vendors_names_and_nothing_leaves(house, where, guarded):
+    """Real ports, real names, the system's resolver as DHCP set it: pairing, activation and reports of three generations."""
+    address = place.ROUTER if where == "router" else place.BESIDE
+    data = house.folder / "cloud"
+    ports = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883, "mqtt_psk": 8886, "dns": 53}
+    servers = {server: f"{address}:{port}" for server, port in ports.items()}
+    cloud = house.start(where, *cloud_argv(data, **servers))
+    told = bound(cloud)
+    assert {server: told[server] for server in servers} == servers
+    house.inside(where, LANDFALL, "--data-dir", data, "cloud", "allow", "--for", "10m")
+    house.capture()
+    # With rules, DHCP may even name a resolver of the internet.
+    device = house.dhcp(dns=ANYBODYS_RESOLVER if guarded else address)
+    if guarded:
+        load(house, "nftables", rules(house, "nftables", address, [device, place.DEVICE6]))
+        house.reset()
+
+    home = home_toml(house.folder, "ABC", device)
+    house.start("device", LANDFALL, "--data-dir", house.folder / "sim", "simulate", "--home", home, "--no-discovery",
+                "--cloud", "dns", "--json")
+    activated, reported = set(), set()
+    end = time.monotonic() + 90
+    while len(reported) < 3 or len(activated) < 3:
+        left = end - time.monotonic()
+        assert left > 0, f"activated: {activated}, reported: {reported}; {cloud.stderr()}"
+        heard = json.loads(cloud.line(seconds=left))
+        if heard["event"] == "activation":
+            activated.add(heard["device"])
+        elif heard["event"] == "report" and heard["dps"]:
+            assert heard["peer"].rpartition(":")[0] == device
+            reported.add(heard["device"])
+    assert len(activated) == 3 and reported == activated
+    # What a program of such a device might try besides: a fixed resolver, and the vendor's real address.
+    if guarded:
+        assert house.connects("device", place.FIXED_RESOLVER, place.FIXED_PORT) in ("refused", "unreachable")
+        assert house.connects("device", place.VENDOR, 8883) in ("refused", "unreachable")
+    assert house.left() == 0, house.shown()
+    if guarded and where == "landfall":
+        return  # redirected questions reach Landfall under the router's address, as the rules' comment says
+    def elsewhere():
+        shown = house.inside(where, LANDFALL, "--data-dir", data, "cloud", "status", "--json").stdout
+        devices = [d for d in json.loads(shown)["devices"] if d["id"] in reported]
+        assert len(devices) == 3 and all(d["peer"] == device for d in devices)
+        return [json.dumps(d["elsewhere"]) for d in devices]
+
+    assert elsewhere() == ["[]"] * 3
+    # Which device still asks for names that are not ours to answer, the status says.
+    assert house.dig("device", address, "a1.tuyaafrica.com", code=None) == []
+    assert all("a1.tuyaafrica.com" in names for names in elsewhere())
