@@ -22,6 +22,7 @@ use crate::limits::Peers;
 use crate::listen::{DeviceKeys, Entrance, Service};
 use crate::people::People;
 use crate::shared::{Bound, Shared};
+use crate::timezone::ZoneError;
 
 /// Connections that the kernel keeps for us while we are busy: a whole house that comes back after a power cut.
 const BACKLOG: i32 = 1_024;
@@ -96,6 +97,9 @@ pub enum StartError {
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The owner's time zone is none.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
 }
 
 /// One server's name and option, for messages.
@@ -113,6 +117,8 @@ impl Cloud {
     /// # Errors
     /// An address that is busy or not ours, files that can't be read or written.
     pub async fn start(config: Config, clock: Clock, backend: Arc<dyn Backend>) -> Result<Self, StartError> {
+        // Devices will be told its rules; a wrong name shall not wait for the first of them.
+        crate::timezone::zone(config.time_zone.as_deref())?;
         let l = config.listeners;
         // Sockets first: a second start by mistake shall fail before it touches any file of the first.
         let http = listen(l.http, Named { what: "HTTP", option: "--http" })?;

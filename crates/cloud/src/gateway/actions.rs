@@ -15,6 +15,7 @@ use landfall_proto::json::Raw;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Said;
 use crate::backend::Registration;
 use crate::event::What;
 use crate::handshake::Step;
@@ -150,7 +151,7 @@ fn heard(shared: &Shared, link: &Link, device: &Registration, action: &Action, v
     if let Some(step) = subject.and_then(Subject::step) {
         super::step(shared, link, who, step);
     }
-    if !known && shared.gateway.first(who, action.as_str()) {
+    if !known && shared.gateway.first(Said::Action, who, action.as_str()) {
         tracing::info!(
             device = who, %action, version,
             "unknown action, answered with success and nothing else; please report it"

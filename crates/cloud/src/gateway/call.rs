@@ -107,26 +107,23 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Answer {
     if let Some(kind) = activation::Kind::of(&request.action) {
         return activation::answer(ask, &request, kind, device, proof).await;
     }
-    let (code, why) = match (device, proof) {
-        (Some(device), Proof::Valid(candidate)) => return verified(ask, &request, device, candidate).await,
+    let (code, why) = match (&device, proof) {
+        (Some(device), Proof::Valid(candidate)) => {
+            return verified(ask, &request, Arc::clone(device), candidate).await;
+        }
         (Some(device), Proof::Wrong) => {
-            let why = format!(
-                "{} of {} is not signed with its key: somebody else, or a device that was paired anew elsewhere",
-                request.action, device.id
-            );
-            refuse(ask.shared, ask.link, device.id.as_str(), Some(&device), "gateway.signature", why);
-            return unproven(ask, &request);
+            let why = "is not signed with its key: somebody else, or a device that was paired anew elsewhere";
+            ("gateway.signature", format!("{} of {} {why}", request.action, device.id))
         }
         (Some(device), Proof::Unknown) => {
-            actions::heard_unproven(ask.shared, ask.link, &device, &request);
-            (
-                "gateway.key_unknown",
-                format!("{} of {} can't be checked: its key is not known", request.action, device.id),
-            )
+            actions::heard_unproven(ask.shared, ask.link, device, &request);
+            let why = "can't be checked: its key is not known";
+            ("gateway.key_unknown", format!("{} of {} {why}", request.action, device.id))
         }
         (None, _) => ("gateway.unknown_device", format!("{} of a device that is not known", request.action)),
     };
-    refuse(ask.shared, ask.link, &named(ask, &request), None, code, why);
+    let who = device.as_ref().map_or_else(|| named(ask, &request), |d| d.id.to_string());
+    refuse(ask.shared, ask.link, &who, device.as_deref(), code, why);
     unproven(ask, &request)
 }
 

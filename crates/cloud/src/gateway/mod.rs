@@ -51,19 +51,37 @@ const MAX_HEAD: usize = 16 * 1024;
 const BUFFER: usize = 32 * 1024;
 /// Most header lines; devices send six.
 const MAX_HEADERS: usize = 48;
-/// Things that were said once and are not said again. Whoever fills this with inventions only loses log lines.
+/// Things of one kind that were said once and are not said again.
 const MAX_SAID: usize = 4_096;
+
+/// What is said once in the log. Each kind has its own room: strangers with invented names, who fill theirs, take no
+/// line from the owner's devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// An action that we don't know.
+    Action,
+    /// A refusal of a device that we know.
+    Refusal,
+    /// A refusal of anybody else.
+    Stranger,
+}
 
 /// What the gateway remembers of all its connections.
 #[derive(Debug, Default)]
 pub struct Memory {
-    said: Mutex<HashSet<(String, String)>>,
+    said: Mutex<[HashSet<(String, String)>; 3]>,
 }
 
 impl Memory {
-    /// Whether this is the first time for these two; false once too much was remembered.
-    fn first(&self, who: &str, what: &str) -> bool {
+    /// Whether this is the first time for these two; false once too much of its kind was remembered.
+    fn first(&self, kind: Said, who: &str, what: &str) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let [actions, refusals, strangers] = &mut *said;
+        let said = match kind {
+            Said::Action => actions,
+            Said::Refusal => refusals,
+            Said::Stranger => strangers,
+        };
         said.len() < MAX_SAID && said.insert((who.to_owned(), what.to_owned()))
     }
 }
@@ -100,7 +118,8 @@ pub(crate) fn refuse(
     why: String,
 ) {
     shared.handshakes.refused(who, code, mark(shared, link));
-    if shared.gateway.first(who, code) {
+    let kind = if device.is_some() { Said::Refusal } else { Said::Stranger };
+    if shared.gateway.first(kind, who, code) {
         tracing::warn!(peer = %link.peer, device = who, code, "{why}");
     } else {
         tracing::debug!(peer = %link.peer, device = who, code, "{why}");
@@ -173,4 +192,22 @@ async fn route(ask: &Ask<'_>) -> Answer {
 /// A step of somebody's life.
 pub(crate) fn step(shared: &Shared, link: &Link, who: &str, step: Step) {
     shared.handshakes.step(who, step, mark(shared, link));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_fill_their_own_memory_only() {
+        let memory = Memory::default();
+        assert!(memory.first(Said::Action, "bf01", "x.y") && !memory.first(Said::Action, "bf01", "x.y"));
+        assert!((0..MAX_SAID).all(|n| memory.first(
+            Said::Stranger,
+            &n.to_string(),
+            "gateway.unknown_device"
+        )));
+        assert!(!memory.first(Said::Stranger, "one more", "gateway.unknown_device"));
+        assert!(memory.first(Said::Action, "bf01", "x.z") && memory.first(Said::Refusal, "bf01", "c"));
+    }
 }

@@ -45,7 +45,8 @@ fn result(reply: &Reply) -> Raw {
 
 fn in_clear(answer: &Answer) -> Reply {
     assert_eq!(answer.json()["e"], false, "{}", answer.text());
-    Reply::parse(&answer.body, Encryption::Ecb, &sec_key("0000000000000000").into(), Reader::Stock).unwrap()
+    Reply::parse(&answer.body, Encryption::Ecb, &sec_key("0000000000000000").into(), Reader::Stock)
+        .expect("an answer in clear")
 }
 
 /// An activation as a refused one looks from outside.

@@ -99,7 +99,7 @@ impl Peer {
     }
 
     /// The server ends the connection by itself.
-    pub(crate) async fn is_closed(mut self) {
+    pub(crate) async fn closes(mut self) {
         assert_eq!(self.answer().await, None);
         tokio::time::timeout(Duration::from_secs(60), self.server)
             .await

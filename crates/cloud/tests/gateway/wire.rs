@@ -94,7 +94,7 @@ async fn several_requests_in_one_connection_are_answered_in_order() {
         }
     }
     peer.stream.shutdown().await.unwrap();
-    peer.is_closed().await;
+    peer.closes().await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_peer_that_closes_its_half_is_still_answered() {
     peer.send(post(CALL, "").as_bytes()).await;
     peer.stream.shutdown().await.unwrap();
     assert_eq!(peer.answer().await.map(|a| a.status), Some(200));
-    peer.is_closed().await;
+    peer.closes().await;
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn garbage_and_truncation_are_answered_or_closed() {
                 String::from_utf8_lossy(&bytes)
             );
         }
-        peer.is_closed().await;
+        peer.closes().await;
     }
 }
 
@@ -161,7 +161,7 @@ async fn heads_and_bodies_have_limits() {
         if let Some(answer) = peer.answer().await {
             assert!(matches!(answer.status, 400..=431), "{answer:?}");
         }
-        peer.is_closed().await;
+        peer.closes().await;
     }
     for body in [1_001, 5_000] {
         let answer = ask(&world, post(CALL, &"x".repeat(body))).await;
@@ -186,7 +186,7 @@ async fn settle() {
 async fn whoever_says_nothing_is_cut() {
     let world = World::new().bound();
     let started = Instant::now();
-    peer(&world).is_closed().await;
+    peer(&world).closes().await;
     assert_eq!(started.elapsed().as_secs(), limits().patience.as_secs());
 }
 
@@ -230,7 +230,7 @@ async fn a_slow_device_is_waited_for() {
     peer.send(post(CALL, "").as_bytes()).await;
     assert_eq!(peer.answer().await.map(|a| a.status), Some(200));
     let started = Instant::now();
-    peer.is_closed().await;
+    peer.closes().await;
     assert_eq!(started.elapsed(), limits().patience * 4);
 }
 
