@@ -13,8 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Registration};
 use crate::event::What;
+use crate::handshake::{Mark, Step};
 use crate::limits::Peers;
 use crate::shared::Shared;
 
@@ -57,6 +58,15 @@ impl Link {
     /// A connection in clear between these two.
     pub const fn plain(peer: SocketAddr, local: SocketAddr) -> Self {
         Self { peer, local, over: Over::Plain, hash: None }
+    }
+
+    /// The same over PSK, with what the identity says of the device.
+    const fn of_device(&self, hash: DeviceHash) -> Self {
+        let over = match hash {
+            DeviceHash::Md5(_) => Over::Psk1,
+            DeviceHash::Sha256(_) => Over::Psk2,
+        };
+        Self { peer: self.peer, local: self.local, over, hash: Some(hash) }
     }
 
     /// The peer's address, an IPv4 one even when it came in on a socket for both.
@@ -167,7 +177,8 @@ impl Entrance {
                     }
                 }
                 Some(b'A'..=b'Z') => crate::gateway::serve(shared, stream, link).await,
-                _ => {}
+                Some(other) => refuse_strange(&shared, &link, "HTTPS", other),
+                None => {}
             },
             Service::Mqtts(acceptor) => match self.first_byte(&stream).await {
                 Some(TLS_HANDSHAKE) => {
@@ -176,7 +187,8 @@ impl Entrance {
                     }
                 }
                 Some(MQTT_CONNECT) => crate::mqtt::serve(shared, stream, link).await,
-                _ => {}
+                Some(other) => refuse_strange(&shared, &link, "MQTT over TLS", other),
+                None => {}
             },
         }
     }
@@ -196,41 +208,64 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// The first byte of an MQTT CONNECT.
 const MQTT_CONNECT: u8 = 0x10;
 
-/// Makes a TLS session of a connection, in the time that is allowed. A failure is told and ends the connection.
+/// Makes a TLS session of a connection, in the time that is allowed. A failure is told and ends the connection; what is
+/// known of the device by its PSK identity is recorded.
 pub async fn secure<S: Stream>(
     shared: &Shared,
     acceptor: &Acceptor,
     stream: S,
     link: Link,
 ) -> Option<(TlsStream<S>, Link)> {
-    let refuse = |why: String| {
-        tracing::debug!(peer = %link.peer, %why, "a TLS handshake failed");
-        shared.tell(None, Some(link.peer), What::Refusal { code: "tls.handshake", why });
-    };
     let patience = shared.config.limits.patience;
     match tokio::time::timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let (over, hash) = match stream.peer() {
-                TlsPeer::Psk { identity } => {
-                    let over = match identity.kind() {
-                        PskType::One => Over::Psk1,
-                        PskType::Two => Over::Psk2,
-                    };
-                    (over, Some(identity.device()))
-                }
-                TlsPeer::Certificate { .. } => (Over::Certificate, None),
+            let link = match stream.peer() {
+                TlsPeer::Psk { identity } => link.of_device(identity.device()),
+                TlsPeer::Certificate { .. } => Link { over: Over::Certificate, ..link },
             };
-            Some((stream, Link { over, hash, ..link }))
+            // Without an identity it is anybody: a person's MQTT client, a browser.
+            if link.hash.is_some() {
+                let (_, who) = caller(shared, &link);
+                shared.handshakes.step(&who, Step::Tls, Mark::on(&link, shared.clock.unix()));
+            }
+            Some((stream, link))
         }
         Ok(Err(error)) => {
-            refuse(error.to_string());
+            let (code, why) = (error.code(), error.to_string());
+            tracing::debug!(peer = %link.peer, code, %why, "a TLS handshake failed");
+            let mut device = None;
+            if let Some(hash) = error.device() {
+                let link = link.of_device(hash);
+                let (found, who) = caller(shared, &link);
+                shared.handshakes.refused(&who, code, Mark::on(&link, shared.clock.unix()));
+                device = found;
+            }
+            shared.tell(device.as_deref(), Some(link.peer), What::Refusal { code, why });
             None
         }
         Err(_) => {
-            refuse(format!("the handshake was not finished within {} s", patience.as_secs()));
+            let why = format!("the TLS handshake was not finished within {} s", patience.as_secs());
+            tracing::debug!(peer = %link.peer, %why, "a TLS handshake failed");
+            shared.tell(None, Some(link.peer), What::Refusal { code: "tls.time", why });
             None
         }
     }
+}
+
+/// A first byte that nothing we speak on this port begins with.
+fn refuse_strange(shared: &Shared, link: &Link, port: &str, first: u8) {
+    let why = format!(
+        "what begins with the byte 0x{first:02x} came to the port of {port}, and is neither that nor TLS"
+    );
+    tracing::debug!(peer = %link.peer, %why, "a connection was closed");
+    shared.tell(None, Some(link.peer), What::Refusal { code: "tls.not_tls", why });
+}
+
+/// The owner's device that a PSK identity names, and what to call the peer in the records: its id, else its address.
+fn caller(shared: &Shared, link: &Link) -> (Option<Arc<Registration>>, String) {
+    let device = link.hash.and_then(|hash| shared.backend.by_hash(&hash));
+    let who = device.as_ref().map_or_else(|| link.ip().to_string(), |d| d.id.as_str().to_owned());
+    (device, who)
 }
 
 /// Small packets at once, vanished peers noticed. Returns our end's address.

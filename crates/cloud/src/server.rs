@@ -1,8 +1,9 @@
 //! Starting and stopping the cloud.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::backend::Backend;
 use crate::clock::Clock;
-use crate::config::{Advertise, Config, Listen};
+use crate::config::{Advertise, Config, Listen, Listeners};
 use crate::dns::DnsServer;
+use crate::dns::local::Place;
 use crate::journal::{Journal, JournalError};
 use crate::limits::Peers;
 use crate::listen::{DeviceKeys, Entrance, Service};
@@ -100,6 +102,9 @@ pub enum StartError {
     /// The owner's time zone is none.
     #[error(transparent)]
     Zone(#[from] ZoneError),
+    /// The program is ending.
+    #[error("the program ended while the cloud was starting")]
+    Ended(#[source] tokio::task::JoinError),
 }
 
 /// One server's name and option, for messages.
@@ -136,7 +141,15 @@ impl Cloud {
             dns: dns.as_ref().map(|(.., at)| *at),
         };
 
-        let (authority, both, psk_only) = security(&config, &backend)?;
+        let secured = tokio::task::spawn_blocking({
+            let (config, backend) = (config.clone(), Arc::clone(&backend));
+            move || security(&config, &backend)
+        });
+        // It ends early only by a panic, which is passed on, or when the runtime ends.
+        let (authority, both, psk_only) = secured.await.unwrap_or_else(|e| match e.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(e) => Err(StartError::Ended(e)),
+        })?;
         let journal = Journal::open(&config.data_dir)?;
         let people = People::start(&config);
         let limits = config.limits;
@@ -200,9 +213,6 @@ impl Cloud {
         if let Err(error) = self.shared.backend.flush().await {
             tracing::warn!(%error, "what devices said of themselves was not stored");
         }
-        if let Err(error) = self.shared.backend.flush().await {
-            tracing::warn!(%error, "what devices said of themselves was not stored");
-        }
         if let Err(error) = self.shared.handshakes.save() {
             tracing::warn!(%error, "the handshake records were not written");
         }
@@ -218,6 +228,9 @@ impl Drop for Cloud {
     }
 }
 
+/// Most addresses of ours that the certificate bears: with the vendor's names it must stay small for devices.
+const ADDRESSES: usize = 24;
+
 /// The names of the server's certificate: the vendor's, and the one that devices are told.
 ///
 /// # Errors
@@ -231,12 +244,42 @@ pub fn certificate_names(advertise: &Advertise) -> Result<Names, NameError> {
     }
 }
 
-/// The authority, an acceptor for certificate and PSK on one port, and one for PSK alone.
+/// The addresses of our TLS servers; of all interfaces where one listens on all. IPv4 first: most devices speak nothing
+/// else.
+fn reachable_by(listeners: &Listeners, places: &[Place]) -> BTreeSet<IpAddr> {
+    let useful = |ip: &IpAddr| match ip {
+        IpAddr::V4(v4) => !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+    };
+    let mut found = BTreeSet::new();
+    for at in [listeners.https, listeners.mqtts] {
+        match at {
+            Listen::Off => {}
+            Listen::At(at) if at.ip().is_unspecified() => {
+                found.extend(places.iter().map(|p| p.address.to_canonical()).filter(useful));
+            }
+            Listen::At(at) => {
+                found.insert(at.ip().to_canonical());
+            }
+        }
+    }
+    // IPv4 comes first in the order of addresses.
+    found.into_iter().take(ADDRESSES).collect()
+}
+
+/// The authority, an acceptor for certificate and PSK on one port, and one for PSK alone. Waits for the disk, and at the
+/// first start for two new keys.
 fn security(
     config: &Config,
     backend: &Arc<dyn Backend>,
 ) -> Result<(Authority, Arc<Acceptor>, Arc<Acceptor>), StartError> {
-    let names = certificate_names(&config.advertise)?;
+    // Without `--advertise` each device is told the address that its question came in on, and looks for it in the
+    // certificate.
+    let places = crate::dns::local::places().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the system does not tell our addresses; the certificate is for names only");
+        Vec::new()
+    });
+    let names = certificate_names(&config.advertise)?.with_ips(reachable_by(&config.listeners, &places))?;
     let authority = Authority::open_or_create(config.data_dir.join("ca"), &names)?;
     let keys: Arc<dyn PskKeys> = Arc::new(DeviceKeys(Arc::clone(backend)));
     let both = Acceptor::new(Some(Arc::clone(&keys)), Some(authority.server().clone()), psk::HINT)?;
@@ -304,4 +347,45 @@ fn listen_dns(at: Listen) -> Result<Option<DnsSockets>, StartError> {
     }
     let error = last.unwrap_or_else(|| io::Error::from(io::ErrorKind::AddrInUse));
     Err(failed(address, DNS, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(address: &str) -> Listen {
+        Listen::At(address.parse().unwrap())
+    }
+
+    fn places() -> Vec<Place> {
+        let all = ["fe80::5", "fd00::5", "192.168.1.5", "169.254.3.4", "127.0.0.1"];
+        all.map(|a| Place { interface: "eth0".into(), address: a.parse().unwrap() }).into()
+    }
+
+    fn reached(https: Listen, mqtts: Listen, places: &[Place]) -> Vec<String> {
+        let listeners = Listeners { https, mqtts, ..Listeners::free() };
+        reachable_by(&listeners, places).iter().map(IpAddr::to_string).collect()
+    }
+
+    #[test]
+    fn the_certificate_bears_the_addresses_that_devices_are_told() {
+        let all = ["127.0.0.1", "192.168.1.5", "fd00::5"];
+        assert_eq!(reached(at("0.0.0.0:443"), Listen::Off, &places()), all);
+        assert_eq!(reached(at("[::]:443"), at("192.168.1.5:8883"), &places()), all);
+        assert_eq!(reached(at("192.168.1.9:443"), Listen::Off, &places()), ["192.168.1.9"]);
+        assert!(reached(Listen::Off, Listen::Off, &places()).is_empty());
+    }
+
+    #[test]
+    fn many_addresses_do_not_make_the_certificate_impossible() {
+        let many: Vec<Place> = (0..200)
+            .map(|n| Place { interface: format!("br{n}"), address: [10, 0, n, 1].into() })
+            .chain(places())
+            .collect();
+        assert_eq!(reached(at("0.0.0.0:443"), at("0.0.0.0:8883"), &many).len(), ADDRESSES);
+        let advertise = Advertise::Host("landfall.example".into());
+        let listeners = Listeners { https: at("0.0.0.0:443"), ..Listeners::free() };
+        certificate_names(&advertise).unwrap().with_ips(reachable_by(&listeners, &many)).unwrap();
+        assert!(certificate_names(&Advertise::Host("no name".into())).is_err());
+    }
 }

@@ -179,9 +179,13 @@ fn refused(device: &Registration, record: &Record) -> Option<Lack> {
             "it asked to be activated without the auth key that we know",
             "it is another device with this id, or the auth key in the book is wrong",
         ),
-        "tls.psk" => Lack::new(
-            "its TLS handshake failed: its psk key is not known, or another one",
+        "tls.psk_identity" => Lack::new(
+            "its TLS handshake failed: its psk key is not known",
             "type 2 identities need the device's own psk key, from a dump of its flash (`landfall device import`)",
+        ),
+        "tls.psk_key" => Lack::new(
+            "its TLS handshake failed: its psk key is not the one that we know",
+            "read the psk key from a dump of its flash once more (`landfall device import`)",
         ),
         other => Lack::new(format!("it was refused ({other})"), "the cloud's log says why"),
     })

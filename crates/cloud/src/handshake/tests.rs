@@ -272,7 +272,8 @@ mod lacking {
         for (code, words) in [
             ("mqtt.password", "not the one that was pinned"),
             ("gateway.signature", "sec key that we know"),
-            ("tls.psk", "psk key"),
+            ("tls.psk_identity", "psk key is not known"),
+            ("tls.psk_key", "not the one that we know"),
             ("something.new", "it was refused (something.new)"),
         ] {
             let mut r = record(&[Step::Token, Step::Configured]);
