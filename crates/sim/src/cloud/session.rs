@@ -228,6 +228,18 @@ impl CloudClient {
         }
     }
 
+    /// The device has another address from now on: its connections are dead, and the other side finds out by itself.
+    pub fn change_address(&mut self, now: Duration) {
+        if self.run.session.line.is_some() {
+            self.lose_mqtt("the device has another address", now);
+        }
+        let lines: Vec<LineId> = self.run.http.lines().collect();
+        for line in lines {
+            self.end_http(line, now);
+        }
+        self.pump(now);
+    }
+
     pub(super) fn say_goodbye(&mut self) {
         if let Some(line) = self.run.session.line.filter(|_| self.run.session.is_up()) {
             self.write(line, codec::DISCONNECT.to_vec());
@@ -305,7 +317,8 @@ impl CloudClient {
             return;
         };
         if session.unacked.len() >= MAX_UNACKED {
-            return;
+            let why = format!("a message of ours: {MAX_UNACKED} wait for their acknowledgement");
+            return self.tell(CloudNews::Dropped { why });
         }
         session.sequence = session.sequence.wrapping_add(1);
         let mut message = Message::new(t, content);

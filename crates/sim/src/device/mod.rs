@@ -390,6 +390,7 @@ impl VirtualDevice {
                 self.tell(News::Fault { fault: "move", connection: None });
                 self.end_all(Ending::Silence, "moved to another address", now);
                 self.ready.push_back(Output::Move);
+                self.with_cloud(now, |cloud| cloud.change_address(now.mono));
                 self.voice.speak_soon(now.mono);
             }
             Fault::Wedge => self.wedge(),

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 
 use landfall_proto::lan::Version;
 
+use crate::cloud::{CloudSpec, Generation};
 use crate::kind::Kind;
 use crate::load::{Load, Mains};
 use crate::product::Product;
 use crate::spec::{ChildSpec, DeviceSpec};
 
+use identity::Factory;
 pub use identity::Identities;
 
 /// The home that `landfall demo` shows, as a commented example of a home file.
@@ -138,6 +140,18 @@ impl Home {
         home
     }
 
+    /// Gives every device that has none a cloud side of this generation: activated, with keys drawn from the home's seed.
+    #[must_use]
+    pub fn with_clouds(mut self, generation: Generation) -> Self {
+        for device in self.devices.iter_mut().filter(|d| d.spec.cloud.is_none()) {
+            let factory = Factory::draw(self.seed, &device.spec.name);
+            let mut cloud = CloudSpec::new(generation, factory.uuid, factory.auth_key);
+            cloud.sec_key = Some(factory.sec_key);
+            device.spec.cloud = Some(cloud);
+        }
+        self
+    }
+
     /// A home without devices.
     pub fn empty(name: &str, seed: u64) -> Self {
         Self {
@@ -182,6 +196,9 @@ mod tests {
             .collect();
         assert_eq!(kinds.into_iter().collect::<Vec<_>>(), Kind::ALL);
         assert!(home.devices.iter().all(|d| d.spec.faults.is_quiet()));
+        let clouds: BTreeSet<_> =
+            home.devices.iter().filter_map(|d| d.spec.cloud.as_ref()).map(|c| c.generation).collect();
+        assert_eq!(clouds.into_iter().collect::<Vec<_>>(), Generation::ALL);
         let again = Home::demo();
         for (a, b) in home.devices.iter().zip(&again.devices) {
             assert_eq!(
@@ -201,5 +218,9 @@ mod tests {
         assert_eq!(versions.len(), 5);
         assert_eq!(Home::of(500).devices[499].spec.id, home.devices[499].spec.id);
         assert_eq!(Home::of(MAX_DEVICES + 1).devices.len(), MAX_DEVICES);
+        let clouds = home.with_clouds(Generation::A);
+        let uuids: BTreeSet<_> =
+            clouds.devices.iter().filter_map(|d| d.spec.cloud.as_ref()).map(|c| &c.uuid).collect();
+        assert_eq!(uuids.len(), 500);
     }
 }

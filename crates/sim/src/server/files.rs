@@ -104,6 +104,7 @@ mod tests {
             address: address.map(|a| a.parse().unwrap()),
             key: LocalKey::new("Kx7$v9Qm2#Lp4&Rz").unwrap(),
             parent: parent.then(|| (id("bfgateway"), Cid::new("a4c1380000000001").unwrap())),
+            cloud: None,
         }
     }
 

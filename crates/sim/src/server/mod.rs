@@ -24,7 +24,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cloud::{Dial, PairError, Pairing};
+use crate::cloud::{CloudSpec, Dial, PairError, Pairing};
 use crate::device::VirtualDevice;
 use crate::faults::Fault;
 use crate::home::{Home, HomeDevice};
@@ -103,6 +103,9 @@ pub struct DeviceInfo {
     pub key: LocalKey,
     /// Of a sub-device: its gateway and its cid.
     pub parent: Option<(DeviceId, Cid)>,
+    /// Its cloud side as it was set up, whether it is on or not: what it has from the factory, and the sec key of an
+    /// activation before the simulation began.
+    pub cloud: Option<CloudSpec>,
 }
 
 impl DeviceInfo {
@@ -274,6 +277,7 @@ impl Simulation {
                 address: *r.address.borrow(),
                 key: key.clone(),
                 parent: None,
+                cloud: spec.cloud.clone(),
             });
             all.extend(spec.children.iter().map(|child| DeviceInfo {
                 id: child.id.clone(),
@@ -283,6 +287,7 @@ impl Simulation {
                 address: None,
                 key: key.clone(),
                 parent: Some((id.clone(), child.cid.clone())),
+                cloud: None,
             }));
         }
         all

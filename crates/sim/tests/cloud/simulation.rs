@@ -142,6 +142,7 @@ async fn a_device_is_paired_controlled_and_reset() {
     assert!(matches!(error, SimError::Pair(_)), "{error}");
     let info = &simulation.devices()[0];
     assert_eq!((info.id.as_str(), info.key.expose_str()), (NEW_ID, LOCAL_KEY));
+    assert_eq!(info.cloud.as_ref().unwrap().uuid.as_str(), "uuidtest0001abcd");
 
     pipes.send(5, &json!({"devId": NEW_ID, "dps": {"1": false}})).await;
     until(&mut events, |n| matches!(n, CloudNews::Applied { .. })).await;

@@ -5,6 +5,7 @@ use landfall_proto::id::{DeviceId, LocalKey};
 use landfall_proto::lan::Version;
 use landfall_sim::cloud::Generation;
 use landfall_sim::device::{Admission, VirtualDevice};
+use landfall_sim::faults::Fault;
 use landfall_sim::journal::Line;
 use landfall_sim::kind::Kind;
 use landfall_sim::load::Load;
@@ -155,6 +156,16 @@ fn a_sensor_that_reaches_nobody_gives_up_until_its_next_time() {
     world.stand.deaf.clear();
     world.run_for(120);
     assert_eq!(world.reports(0).len(), 1);
+}
+
+#[test]
+fn a_device_that_moves_connects_again_from_its_new_address() {
+    let mut world = World::online(Generation::C);
+    world.device.fault(Fault::Move, at(world.now));
+    world.settle();
+    assert!(!world.device.is_online());
+    world.until(30, |w| w.device.is_online());
+    assert_eq!((world.stand.connected.len(), world.stand.count("url_config")), (2, 1));
 }
 
 #[test]
