@@ -161,7 +161,7 @@ impl CloudClient {
                 session.state = State::Subscribing(now + PATIENCE);
                 self.write(line, subscribe);
             }
-            (Packet::ConnAck { code: NOT_AUTHORISED }, _) => {
+            (Packet::ConnAck { code: NOT_AUTHORISED }, State::LoggingIn(_)) => {
                 let why = "the broker answered CONNECT with code 5".to_owned();
                 self.forget(false, Life::Disaster { why }, now);
             }
