@@ -365,14 +365,68 @@ fn virtual_devices_live_there_and_a_kill_is_noticed() {
     for (_, line) in &cloud.said {
         assert!(keys.iter().all(|k| !line.contains(k["key"].as_str().unwrap())), "a key shows: {line}");
     }
+    // What was reported until now is on disk before the cloud is asked often: it takes 250 ms at most.
+    let reports =
+        |cloud: &Background| cloud.said.iter().filter(|(_, l)| l.contains("\"event\":\"report\"")).count();
+    let seen = reports(&cloud);
+    let on_disk = (0..1_000).any(|_| {
+        let status = home.run(&["cloud", "status", "--json"]).ok().json();
+        status["running"]["journal"]["written"].as_u64().unwrap() >= seen as u64
+    });
+    assert!(on_disk && seen >= 3, "{seen}");
     cloud.signal("KILL");
+    let before = journal(&home);
+    assert!(before.len() >= seen, "{} of {seen}", before.len());
     let killed = home.run(&["cloud", "status", "--json"]).ok().json();
     assert_eq!(killed["running"], json!(null));
-    let (again, _) = start(&home);
+    // On the same ports, where the devices look for it.
+    let mut args: Vec<String> = FREE.map(str::to_owned).to_vec();
+    for (option, server) in [
+        ("--http", &http),
+        ("--https", &https),
+        ("--mqtt", &mqtt),
+        ("--mqtts", &mqtts),
+        ("--mqtt-psk", &mqtt_psk),
+    ] {
+        let at = args.iter().position(|a| a == option).unwrap();
+        args[at + 1].clone_from(server);
+    }
+    let mut again = Background::start(home.command(&args));
+    again.wait_for(Stream::Err, "Ctrl-C ends");
     let status = home.run(&["cloud", "status", "--json"]).ok().json();
     assert_eq!(status["running"]["journal"]["last_end"], json!("killed"), "{status:#}");
-    let said = again.said.iter().any(|(_, l)| l.contains("the cloud before this one was killed"));
-    assert!(said, "{:#?}", again.said);
+    assert!(
+        again.said.iter().any(|(_, l)| l.contains("the cloud before this one was killed")),
+        "{:#?}",
+        again.said
+    );
+    loop {
+        let line = again.wait_for(Stream::Out, "\"event\":\"report\"");
+        if line.contains("\"name\":\"Plug\"") {
+            break;
+        }
+    }
+    let lost: u64 = again
+        .said
+        .iter()
+        .filter_map(|(_, l)| serde_json::from_str::<Value>(l).ok())
+        .filter(|e| e["event"] == json!("lost") && e["name"] == json!("Plug"))
+        .map(|e| e["reports"].as_u64().unwrap())
+        .sum();
     assert_eq!(again.interrupt(), 0);
+    // By the plug's own numbers: what is not in the journal was told to be missing.
+    let id = &keys.iter().find(|k| k["name"] == json!("Plug")).unwrap()["id"];
+    let all = journal(&home);
+    let number = |l: &Value| (l["device"] == *id).then(|| l["stamp"][0].as_u64().unwrap());
+    let last = before.iter().filter_map(number).next_back().unwrap();
+    let first = all[before.len()..].iter().find_map(number).unwrap();
+    assert_eq!(lost, first.saturating_sub(last + 1), "from {last} to {first}");
     assert_eq!(devices.interrupt(), 0);
+}
+
+/// The lines of the journal.
+fn journal(home: &Home) -> Vec<Value> {
+    let text = fs::read_to_string(data(home).join("cloud/journal/00000001.jsonl")).unwrap();
+    // A kill may have torn the last one; it is cut off at the next start.
+    text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
 }

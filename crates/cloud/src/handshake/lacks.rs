@@ -157,7 +157,9 @@ fn connected(device: &Registration, record: &Record) -> Option<Lack> {
 
 /// Refused the last time it came: newer than anything that went well.
 fn refused(device: &Registration, record: &Record) -> Option<Lack> {
-    let (code, mark) = record.refusal()?;
+    // Without its sec key an adopted device gets constant answers over HTTP, and lives with them or not: that is no
+    // reason why it isn't here.
+    let (code, mark) = record.refusal().filter(|(code, _)| *code != "gateway.key_unknown")?;
     let well = record.steps.iter().filter(|(s, _)| **s > Step::Tls).map(|(_, m)| m.at).max();
     if well > Some(mark.at) {
         return None;
@@ -175,6 +177,18 @@ fn refused(device: &Registration, record: &Record) -> Option<Lack> {
         "activation.no_window" => {
             Lack::new("it asked to be activated while no window was open", allow(device))
         }
+        "mqtt.in_use" => Lack::new(
+            "its id is in use by a connection from another address",
+            "if the device got a new address, wait a minute; else find out what logs in as this device",
+        ),
+        "mqtt.identity" => Lack::new(
+            "it logged in over the TLS identity of another device",
+            "find out what logs in as this device",
+        ),
+        "gateway.unknown_device" | "mqtt.unknown" => Lack::new(
+            "it came under an id that was not in the book then",
+            "switch it off and on; it is known now",
+        ),
         "activation.unsigned" => Lack::new(
             "it asked to be activated without the auth key that we know",
             "it is another device with this id, or the auth key in the book is wrong",
