@@ -1,7 +1,7 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
 use std::sync::Mutex;
 
 use super::files::{Disk, Out, RealDisk};
@@ -253,53 +253,58 @@ async fn an_unwritable_place_names_itself() {
     );
 }
 
-/// The process that is killed in the test below: records what its input says, and says when it has.
+/// The process that is killed in the test below: records what it is told, and says when it has.
 #[test]
 #[ignore = "runs as the child of a_kill_loses_only_what_was_not_written_yet"]
 fn child() {
     let dir = std::env::var_os("LANDFALL_JOURNAL_OF_CHILD").unwrap();
+    let dir = Path::new(&dir);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let journal = Journal::open_with(Path::new(&dir), Box::new(RealDisk), NEVER, FILE_BYTES, FILES).unwrap();
-    // Not by the print macros, which the test harness would keep for itself.
-    let mut answers = std::fs::OpenOptions::new().write(true).open("/dev/stdout").unwrap();
-    for line in io::stdin().lines() {
+    let mut answers = UnixStream::connect(dir.join("talk")).unwrap();
+    let journal = Journal::open_with(dir, Box::new(RealDisk), NEVER, FILE_BYTES, FILES).unwrap();
+    for line in BufReader::new(answers.try_clone().unwrap()).lines() {
         let line = line.unwrap();
         match line.parse::<u32>() {
             Ok(n) => journal.record(entry("bf01", n)),
             Err(_) => assert!(runtime.block_on(journal.flush())),
         }
-        writeln!(answers, "\ndone {line}").unwrap();
+        writeln!(answers, "done {line}").unwrap();
     }
 }
 
-fn tell(child: &mut Child, answers: &mut impl Iterator<Item = io::Result<String>>, order: &str) {
-    writeln!(child.stdin.as_mut().unwrap(), "{order}").unwrap();
-    let want = format!("done {order}");
-    assert!(answers.any(|l| l.unwrap() == want), "the child ended before {want:?}");
+/// Gives the child an order and waits until it is carried out.
+fn tell(child: &mut BufReader<UnixStream>, order: &str) {
+    writeln!(child.get_mut(), "{order}").unwrap();
+    let mut answer = String::new();
+    child.read_line(&mut answer).unwrap();
+    assert_eq!(answer, format!("done {order}\n"));
 }
 
 #[tokio::test]
 async fn a_kill_loses_only_what_was_not_written_yet_and_the_loss_is_counted() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "journal::tests::child", "--ignored", "--nocapture", "--test-threads=1"])
+    let door = UnixListener::bind(dir.path().join("talk")).unwrap();
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "journal::tests::child", "--ignored", "--quiet"])
         .env("LANDFALL_JOURNAL_OF_CHILD", dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (send, came) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(door.accept().unwrap().0));
+    let child = came.recv_timeout(Duration::from_secs(60)).expect("the child did not come");
+    child.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut child = BufReader::new(child);
     for n in 1..=20 {
-        tell(&mut child, &mut answers, &n.to_string());
+        tell(&mut child, &n.to_string());
     }
-    tell(&mut child, &mut answers, "flush");
+    tell(&mut child, "flush");
     // Heard, acknowledged, and nowhere but in memory: its interval is an hour.
     for n in 21..=25 {
-        tell(&mut child, &mut answers, &n.to_string());
+        tell(&mut child, &n.to_string());
     }
     assert!(matches!(Journal::open(dir.path()), Err(JournalError::InUse { .. })));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
     let journal = Journal::open(dir.path()).unwrap();
     assert_eq!(journal.last_end(), LastEnd::Killed);
     let last = journal.last_stamps()[&id("bf01")];
