@@ -29,10 +29,10 @@ pub mod registration;
 mod secret_text;
 pub mod store;
 
+pub use crate::digest::Digest;
 pub use book::{Book, BookError, LookupError};
 pub use cloud_side::{CloudSide, Timer};
 pub use device::{Device, NameError, PastKey};
-pub use digest::Digest;
 pub use import::ImportError;
 pub use mapping::Mapping;
 pub use merge::{Change, Outcome, OutcomeKind};

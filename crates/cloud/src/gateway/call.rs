@@ -16,9 +16,6 @@ use crate::backend::{Announcement, Generation, Registration};
 use crate::event::What;
 use crate::listen::Over;
 
-/// What Connect Kit calls itself.
-const SDK_USER_AGENT: &str = "TUYA_IOT_SDK";
-
 /// A key that a device may have used, and whether it was handed out and never used before.
 pub(super) struct Candidate {
     pub(super) key: Key,
@@ -86,9 +83,8 @@ pub(super) fn generation(ask: &Ask<'_>, request: &Request) -> Generation {
         (_, Some("3")) => Generation::E,
         (Path::Gw, None) => Generation::A,
         (Path::Gw, Some(_)) => Generation::B,
-        (Path::D, _) if ask.link.over == Over::Certificate || ask.user_agent() == SDK_USER_AGENT => {
-            Generation::D
-        }
+        // Stock of generation C calls itself as the SDKs do, but never speaks TLS by certificate to us.
+        (Path::D, _) if ask.link.over == Over::Certificate => Generation::D,
         (Path::D, _) => Generation::C,
     }
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{RANGE, USER_AGENT};
+use hyper::header::RANGE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -95,12 +95,6 @@ struct Ask<'a> {
     target: &'a str,
     headers: &'a HeaderMap,
     body: &'a [u8],
-}
-
-impl Ask<'_> {
-    fn user_agent(&self) -> &str {
-        self.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("")
-    }
 }
 
 /// When, over what and from where.

@@ -36,8 +36,9 @@ pub const FILES: usize = 16;
 const QUEUE: usize = 16_384;
 /// Lines that wait in memory while the disk takes none (it is full, say), in bytes. What does not fit is counted.
 const WAITING_BYTES: usize = 4 << 20;
-/// A greater jump of a device's numbers is a new count (some firmware begins somewhere), not a loss.
-const LARGEST_GAP: u32 = 50_000;
+/// A greater jump of a device's numbers is a new count, not a loss: Connect Kit begins at a random number of 16 bits
+/// (vectors/sdk-connect-kit). The rule that counts losses within a connection knows the same limit.
+const LARGEST_GAP: u32 = 1_000;
 
 /// One report, on its way to the disk.
 #[derive(Clone, Debug)]

@@ -244,7 +244,7 @@ async fn hardware_that_waits_gets_its_token_and_nothing_else() {
             client.subscribe(&format!("d/ai/{UUID}"), QoS::AtLeastOnce).await,
             v3::SubscribeReturnCode::Success(QoS::AtLeastOnce)
         );
-        assert_eq!(world.shared.devices.waiting(), [uuid.clone()]);
+        assert_eq!(world.shared.devices.waiting(), std::slice::from_ref(&uuid));
         assert!(!world.shared.devices.is_connected(&id(ID)), "it is not the activated device");
         assert!(client.quiet(Duration::from_secs(30)).await, "it is asked nothing");
         world.shared.devices.send_token(&world.shared, &uuid, "AbCdEfGh", "EU").unwrap();
