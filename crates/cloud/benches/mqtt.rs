@@ -9,7 +9,7 @@
 //! Each server and each crowd of clients is a process of its own, so that a figure is the server's alone, and no
 //! measurement lives on memory that another one freed.
 //!
-//! `cargo bench -p landfall-cloud --bench mqtt -- [DEVICES [EACH [IDLE]]]`, normally 500, 400 and 5000. The last needs
+//! `cargo bench -p landfall-cloud --bench mqtt -- [DEVICES [EACH [IDLE]]]`, normally 500, 200 and 5000. The last needs
 //! some 6,000 file descriptors for each process (`ulimit -n 20000`). Lines that begin with `{` are JSON.
 //!
 //! For measurements of others: `mqtt clients ADDRESS DEVICES EACH QOS` logs in, prints `ready`, waits for a line on stdin, and
@@ -428,22 +428,20 @@ async fn publishers(address: SocketAddr, devices: usize, each: usize, qos: QoS) 
         crowd.push((stream, reports(n, each, qos)?));
     }
     go().await?;
-    let mut tasks = Vec::with_capacity(devices);
-    for (stream, packets) in crowd {
-        tasks.push(tokio::spawn(async move {
-            let (read, mut write) = stream.into_split();
-            let drain = tokio::spawn(drain(read));
-            // A report at a time, as devices send them: packets of one device are not joined.
-            for packet in packets {
-                write.write_all(&packet).await?;
-                tokio::task::yield_now().await;
-            }
-            Ok::<_, std::io::Error>((write, drain))
-        }));
-    }
     let mut open = Vec::with_capacity(devices);
-    for task in tasks {
-        open.push(task.await??);
+    for (stream, packets) in crowd {
+        let (read, write) = stream.into_split();
+        open.push((write, packets.into_iter(), tokio::spawn(drain(read))));
+    }
+    // A report of each device at a time, and not faster than a server on one core takes: a flood measures queues.
+    let mut beat = tokio::time::interval(Duration::from_micros(devices as u64 * 40));
+    for _ in 0..each {
+        beat.tick().await;
+        for (write, packets, _) in &mut open {
+            if let Some(packet) = packets.next() {
+                write.write_all(&packet).await?;
+            }
+        }
     }
     println!("sent");
     go().await
@@ -632,7 +630,7 @@ fn main() -> Result<()> {
         }
         _ => {
             let number = |at: usize, normal| words.get(at).map_or(Ok(normal), |text| text.parse());
-            measure(number(0, 500)?, number(1, 400)?, number(2, 5_000)?)
+            measure(number(0, 500)?, number(1, 200)?, number(2, 5_000)?)
         }
     }
 }
