@@ -3,7 +3,7 @@
 //! `<data>/cloud/journal/` holds numbered files of JSON lines, the newest at the end, and a small `state.json` with the
 //! last number of each device up to some place in them. Whatever the process was doing when it was killed, at most the
 //! last line is torn; it is cut off at the next start. Then the first message of a device tells by its number how many
-//! never came to the disk: [`gap`].
+//! never came to the disk: [`crate::mqtt::replay`] judges it against [`Journal::last_stamps`].
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -36,9 +36,6 @@ pub const FILES: usize = 16;
 const QUEUE: usize = 16_384;
 /// Lines that wait in memory while the disk takes none (it is full, say), in bytes. What does not fit is counted.
 const WAITING_BYTES: usize = 4 << 20;
-/// A greater jump of a device's numbers is a new count, not a loss: Connect Kit begins at a random number of 16 bits
-/// (vectors/sdk-connect-kit). The rule that counts losses within a connection knows the same limit.
-const LARGEST_GAP: u32 = 1_000;
 
 /// One report, on its way to the disk.
 #[derive(Clone, Debug)]
@@ -53,13 +50,6 @@ pub struct Entry {
     pub stamp: Option<Stamp>,
     /// The points. Empty for a message that is no report but was numbered among them.
     pub dps: Arc<Dps>,
-}
-
-/// How many numbers of a device are missing between two of its messages that came one after the other. None are when it
-/// began to count anew, as after a restart, or when it does not count at all.
-pub const fn gap(last: Stamp, now: Stamp) -> u64 {
-    let step = now.sequence.saturating_sub(last.sequence);
-    if now.source != last.source || step < 2 || step > LARGEST_GAP { 0 } else { step as u64 - 1 }
 }
 
 /// How the cloud before this one ended.
@@ -211,8 +201,8 @@ impl Journal {
         }
     }
 
-    /// The last number of each device that was on disk when the journal was opened. With [`gap`] it says what was lost
-    /// in between.
+    /// The last number of each device that was on disk when the journal was opened.
+    /// [`crate::mqtt::replay::Memory::since`] begins with it, so that what was lost in between is counted.
     pub fn last_stamps(&self) -> &HashMap<DeviceId, Stamp> {
         &self.last
     }
