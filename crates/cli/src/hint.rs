@@ -203,7 +203,12 @@ fn cloud_start(e: &StartError) -> Option<String> {
              old one must be told anew"
                 .to_owned(),
         ),
-        _ => None,
+        StartError::Zone(_) => Some(
+            "give --time-zone a name of the time zone database (Debian package tzdata), or leave it out: devices are \
+             then told this machine's"
+                .to_owned(),
+        ),
+        StartError::Tls(_) | StartError::Ended(_) => None,
     }
 }
 

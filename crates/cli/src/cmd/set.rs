@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use landfall_link::{Link, Outcome as SetOutcome, SetOptions};
-use landfall_proto::dp::{DpId, DpValue};
+use landfall_proto::dp::{DpId, DpValue, Dps};
 use serde_json::json;
 
 use crate::args;
@@ -86,23 +86,7 @@ fn tell(
             ("unconfirmed", Some(why.to_string()), Some(trouble::unconfirmed(subject, why)))
         }
     };
-    if json {
-        out::json_line(&json!({
-            "id": subject.device.id,
-            "name": subject.device.name,
-            "outcome": word,
-            "reason": reason,
-            "dps": wanted.dps,
-        }))?;
-    } else {
-        let values: Vec<String> = wanted
-            .dps
-            .iter()
-            .map(|(id, v)| format!("{} = {}", points::name(&subject.schema, id), clean(&v.to_string())))
-            .collect();
-        let reason = reason.as_ref().map(|r| format!(": {}", clean(r))).unwrap_or_default();
-        out::line(&format!("{word}  {}  {}{reason}", subject.name(), values.join(", ")))?;
-    }
+    print_ended(subject, &wanted.dps, word, reason.as_deref(), json)?;
     if outcome.is_good() {
         return Ok(());
     }
@@ -110,6 +94,28 @@ fn tell(
         out::talk(&format!("{} {hint}\n", context.talk_style().green("hint:")));
     }
     Err(Failure::Told)
+}
+
+/// Prints how a set ended, over the LAN or the cloud: one line for people, or one JSON object.
+pub(crate) fn print_ended(
+    subject: &Subject,
+    dps: &Dps,
+    word: &str,
+    reason: Option<&str>,
+    json: bool,
+) -> Outcome {
+    if json {
+        return out::json_line(&json!({
+            "id": subject.device.id,
+            "name": subject.device.name,
+            "outcome": word,
+            "reason": reason,
+            "dps": dps,
+        }));
+    }
+    let values = points::listed(&subject.schema, dps);
+    let reason = reason.map(|r| format!(": {}", clean(r))).unwrap_or_default();
+    out::line(&format!("{word}  {}  {values}{reason}", subject.name()))
 }
 
 /// A time in seconds, fractions allowed.

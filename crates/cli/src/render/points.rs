@@ -4,7 +4,7 @@ use landfall_proto::dp::{DpId, DpValue, Dps};
 use landfall_proto::schema::{DpKind, DpSpec, Schema};
 use serde_json::{Value, json};
 
-use super::{Style, Table};
+use super::{Style, Table, clean};
 
 /// The number n / 10^scale, exactly.
 pub(crate) fn scaled(n: i64, scale: u8) -> String {
@@ -51,6 +51,12 @@ fn sorted(dps: &Dps) -> Vec<(DpId, &DpValue)> {
     let mut list: Vec<_> = dps.iter().collect();
     list.sort_by_key(|(id, _)| *id);
     list
+}
+
+/// Points with their values in one line, by name and as they are on the wire.
+pub(crate) fn listed(schema: &Schema, dps: &Dps) -> String {
+    let of = |(id, v): (_, &DpValue)| format!("{} = {}", name(schema, id), clean(&v.to_string()));
+    dps.iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// A table for people.

@@ -15,6 +15,7 @@ use crate::args::cloud::{
 };
 use crate::ask;
 use crate::assign;
+use crate::cmd::set::print_ended;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::out;
@@ -88,7 +89,7 @@ pub(super) async fn set(context: &Context, a: &CloudSet) -> Outcome {
             let seen = if seen.is_empty() {
                 "it reported none of these points".to_owned()
             } else {
-                shown(&subject, seen)
+                points::listed(&subject.schema, seen)
             };
             (
                 "unconfirmed",
@@ -105,28 +106,10 @@ pub(super) async fn set(context: &Context, a: &CloudSet) -> Outcome {
             ("failed", Some(why.clone()), Some(hint))
         }
     };
-    if a.json.json {
-        out::json_line(&json!({
-            "id": subject.device.id,
-            "name": subject.device.name,
-            "outcome": word,
-            "reason": reason,
-            "dps": wanted.dps,
-        }))?;
-    } else {
-        let values = shown(&subject, &wanted.dps);
-        let reason = reason.map(|r| format!(": {}", clean(&r))).unwrap_or_default();
-        out::line(&format!("{word}  {}  {values}{reason}", subject.name()))?;
-    }
+    print_ended(&subject, &wanted.dps, word, reason.as_deref(), a.json.json)?;
     let Some(hint) = hint else { return Ok(()) };
     out::talk(&format!("{} {hint}\n", context.talk_style().green("hint:")));
     Err(Failure::Told)
-}
-
-fn shown(subject: &Subject, dps: &Dps) -> String {
-    let of =
-        |(id, v): (_, &DpValue)| format!("{} = {}", points::name(&subject.schema, id), clean(&v.to_string()));
-    dps.iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) async fn refresh(context: &Context, a: &CloudRefresh) -> Outcome {
