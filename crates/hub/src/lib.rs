@@ -1,0 +1,22 @@
+//! The home server: one brain for both lines of every device, its memory, and what it serves.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`model`] | the words all parts share: changes, views of devices, outcomes |
+//! | [`profile`] | what a data point means: definitions, their sources, imports |
+//! | [`core`] | the brain: actions in, effects out; no I/O, no lock, no clock of its own |
+//! | [`hub`] | the brain on real lines: LAN connections, the cloud, commands, the book; what API and bridges call |
+//! | [`bus`] | changes on their way to store, bridges and page |
+//! | [`store`] | history: SQLite or PostgreSQL |
+//! | [`api`] | REST, live events, tokens, metrics |
+//! | [`bridge`] | MQTT for people |
+
+pub mod bus;
+pub mod core;
+pub mod hub;
+pub mod model;
+pub mod profile;
+pub mod store;
+
+pub use bus::Bus;
+pub use hub::Hub;

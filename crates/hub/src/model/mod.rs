@@ -1,0 +1,16 @@
+//! The words all parts of the hub share.
+
+mod change;
+mod command;
+mod device;
+mod energy;
+mod home;
+mod problem;
+
+pub use change::{Change, Seq, What};
+pub use command::{By, CommandId, CommandOptions, Ended, Outcome};
+pub use device::{DeviceView, Facts, Line, LineState, LineView, PointView, Presence};
+pub use energy::{Cost, EnergyView, MilliWattHours};
+pub use home::{Edit, Found, Home, HubStatus, NewDevice, Verdict};
+pub use landfall_proto::lan::session::Origin;
+pub use problem::{Problem, ProblemKind};
