@@ -10,12 +10,14 @@
 //! | [`store`] | history: SQLite or PostgreSQL |
 //! | [`api`] | REST, live events, tokens, metrics |
 //! | [`bridge`] | MQTT for people |
+//! | [`settings`] | the settings: file, variables, options |
 
 pub mod bus;
 pub mod core;
 pub mod hub;
 pub mod model;
 pub mod profile;
+pub mod settings;
 pub mod store;
 
 pub use bus::Bus;
