@@ -19,6 +19,8 @@ pub mod model;
 pub mod profile;
 pub mod settings;
 pub mod store;
+#[cfg(test)]
+pub mod testing;
 
 pub use bus::Bus;
 pub use hub::Hub;

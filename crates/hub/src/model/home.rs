@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use landfall_book::{Change as BookChange, Timer};
+use landfall_book::{Outcome as BookOutcome, Timer};
 use landfall_cloud::control::Window;
 use landfall_proto::dp::{DpId, Dps};
 use landfall_proto::id::{Cid, DeviceId, LocalKey};
@@ -164,7 +164,7 @@ pub trait Home: Send + Sync + 'static {
     ///
     /// # Errors
     /// Not a format that is known; the book can't be written.
-    async fn import(&self, text: &str, apply: bool) -> Result<Vec<BookChange>, Problem>;
+    async fn import(&self, text: &str, apply: bool) -> Result<Vec<BookOutcome>, Problem>;
 
     /// The local key, for an admin who asks for it.
     ///
@@ -205,4 +205,11 @@ pub trait Home: Send + Sync + 'static {
 
     /// Whether a person's MQTT name and password are right, for doors that ask.
     fn person(&self, name: &str, password: &[u8]) -> bool;
+
+    /// Writes copies of book and history into an empty directory, while running: all that a restore needs. The files are
+    /// 0600. Tells what was written.
+    ///
+    /// # Errors
+    /// The disk; a database that is backed up by its own tools.
+    async fn back_up(&self, dir: &std::path::Path) -> Result<Vec<std::path::PathBuf>, Problem>;
 }
