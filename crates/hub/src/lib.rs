@@ -11,8 +11,10 @@
 //! | [`api`] | REST, live events, tokens, metrics |
 //! | [`bridge`] | MQTT for people |
 //! | [`settings`] | the settings: file, variables, options |
+//! | [`client`] | the command line's way to a running hub |
 
 pub mod bus;
+pub mod client;
 pub mod core;
 pub mod hub;
 pub mod model;
