@@ -10,8 +10,10 @@ use landfall_proto::id::{Cid, DeviceId, ProductId};
 use landfall_proto::lan::Version;
 
 pub(crate) mod cloud;
+pub(crate) mod run;
 
 pub(crate) use cloud::Cloud;
+pub(crate) use run::Config;
 
 /// Talk to the Tuya devices of your home over your own network, without the vendor's cloud.
 #[derive(Debug, Parser)]
@@ -60,6 +62,9 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Be the cloud that stock devices look for
     Cloud(Box<Cloud>),
+    /// The settings of the home server
+    #[command(subcommand)]
+    Config(Config),
     /// Run virtual devices that other programs take for real
     Simulate(Simulate),
     /// Show a virtual home, live: no hardware needed

@@ -24,7 +24,7 @@ pub(crate) struct Context {
 }
 
 /// A variable that is set to something.
-fn variable(name: &str) -> Option<std::ffi::OsString> {
+pub(crate) fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name).filter(|v| !v.is_empty())
 }
 

@@ -6,6 +6,8 @@ use landfall_book::{BookError, LookupError, StoreError};
 use landfall_cloud::StartError;
 use landfall_cloud::control::{ClientError, ControlError};
 use landfall_cloud::journal::JournalError;
+use landfall_hub::client::ClientError as HubError;
+use landfall_hub::settings::SettingsError;
 use landfall_proto::schema::MisfitError;
 use landfall_sim::SimError;
 use landfall_sim::home::HomeError;
@@ -26,6 +28,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref().and_then(home_file))
         .or_else(|| cause.downcast_ref().and_then(cloud_start))
         .or_else(|| cause.downcast_ref().and_then(cloud_client))
+        .or_else(|| cause.downcast_ref().map(settings))
+        .or_else(|| cause.downcast_ref().and_then(hub))
         .or_else(|| cause.downcast_ref::<ControlError>().map(|_| OWN_DIRECTORY.to_owned()))
 }
 
@@ -38,6 +42,28 @@ pub(crate) fn any_of(words: &[String]) -> String {
             let many: Vec<String> = many.iter().map(|w| format!("{w:?}")).collect();
             format!("{} or {last:?}", many.join(", "))
         }
+    }
+}
+
+fn settings(e: &SettingsError) -> String {
+    match e {
+        SettingsError::Unknown { near: Some(near), .. } => format!("did you mean {near}?"),
+        SettingsError::Read { .. } => "name the file of settings with --config, or leave it out".to_owned(),
+        _ => "`landfall config default` shows every setting with its default".to_owned(),
+    }
+}
+
+fn hub(e: &HubError) -> Option<String> {
+    match e {
+        HubError::NotRunning { .. } => {
+            Some("start it with `landfall run`; --data-dir must be the same".to_owned())
+        }
+        HubError::Unreachable { .. } => Some(OWN_DIRECTORY.to_owned()),
+        HubError::Connection(_) => Some("it may have ended just now; try again".to_owned()),
+        HubError::Answer(_) => {
+            Some("the running hub is of another version: end it and start it anew".to_owned())
+        }
+        HubError::Refused { hint, .. } => hint.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod cloud;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod doctor;

@@ -5,6 +5,7 @@
 
 mod book;
 mod cloud;
+mod config;
 mod demo;
 mod devices;
 mod doctor;
