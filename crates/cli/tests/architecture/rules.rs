@@ -39,9 +39,11 @@ pub(crate) const TLS_CRATES: &[&str] = &[
 /// Our crates that speak TLS.
 const MAY_SPEAK_TLS: &[&str] = &["landfall-link", "landfall-sim"];
 
-/// Crates that one file alone may name, so that what they do can be replaced there.
-pub(crate) const CONFINED: &[(&str, &str)] =
-    &[("rmqtt", "crates/cloud/src/people/embedded.rs"), ("rumqttc", "crates/cloud/src/people/external.rs")];
+/// Crates that these files or folders alone may name, so that what they do can be replaced there.
+pub(crate) const CONFINED: &[(&str, &[&str])] = &[
+    ("rmqtt", &["crates/cloud/src/people/embedded/"]),
+    ("rumqttc", &["crates/cloud/src/people/external.rs"]),
+];
 
 /// Words that bring in a clock, dice, a socket, a file, a thread or a runtime.
 const IMPURE_WORDS: &[&str] = &[

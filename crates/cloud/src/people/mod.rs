@@ -2,14 +2,15 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`own`] | a tree of topics that belongs to this process |
 //! | [`rights`] | what a person's client may publish and subscribe |
 //! | [`login`] | CONNECT on its way into the embedded broker |
 //! | [`hop`] | bytes between a client and the embedded broker |
 //! | [`embedded`] | rmqtt inside this process; nothing else names that crate |
 //! | [`external`] | rumqttc towards Mosquitto, EMQX and others; nothing else names that crate |
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use landfall_proto::id::DeviceId;
@@ -18,11 +19,13 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::listen::{Link, Stream};
+use own::{OwnError, Telling, Tree};
 
 pub mod embedded;
 pub mod external;
 pub mod hop;
 pub mod login;
+pub mod own;
 pub mod rights;
 
 /// Commands of people that may wait for their way to the devices. When as many wait, further ones are refused.
@@ -72,6 +75,22 @@ pub trait Broker: Send + Sync + 'static {
     /// reached by its own address; such a client is closed with a word in the log.
     async fn serve(&self, stream: Box<dyn Stream>, link: Link, read: Bytes);
 
+    /// Gives this process a tree of topics, once, and has the broker run from now on.
+    ///
+    /// # Errors
+    /// The broker is not in this process; a tree was given already; the broker does not start.
+    async fn own(&self, _tree: Arc<Tree>) -> Result<(), OwnError> {
+        Err(OwnError::Elsewhere)
+    }
+
+    /// Publishes what this process has to say, in order, and returns when all sessions have it queued.
+    ///
+    /// # Errors
+    /// The broker is not in this process or does not run; the topic is none of people's.
+    async fn tell(&self, _telling: Telling) -> Result<(), OwnError> {
+        Err(OwnError::Elsewhere)
+    }
+
     /// How it is.
     fn status(&self) -> Status;
 
@@ -82,7 +101,7 @@ pub trait Broker: Send + Sync + 'static {
 /// The broker in use.
 pub struct People {
     /// Behind the trait.
-    pub broker: Option<Box<dyn Broker>>,
+    pub broker: Option<Arc<dyn Broker>>,
     /// What people's clients publish to devices.
     pub inbox: Mutex<Option<mpsc::Receiver<ToDevice>>>,
 }
@@ -97,9 +116,9 @@ impl People {
     /// cloud for devices alone pays nothing for it; the external one is called from now on, which needs a runtime.
     pub fn start(config: &Config) -> Self {
         let (commands, inbox) = inbox(INBOX);
-        let broker: Box<dyn Broker> = match &config.external_broker {
-            Some(external) => Box::new(external::External::start(external, commands)),
-            None => Box::new(embedded::Embedded::new(config.limits, commands)),
+        let broker: Arc<dyn Broker> = match &config.external_broker {
+            Some(external) => Arc::new(external::External::start(external, commands)),
+            None => Arc::new(embedded::Embedded::new(config.limits, commands)),
         };
         Self { broker: Some(broker), inbox: Mutex::new(Some(inbox)) }
     }

@@ -34,6 +34,9 @@ pub enum Refusal {
     /// Commands are read by their device alone.
     #[error("commands are read by their device alone")]
     Commands,
+    /// Only this process publishes there ([`super::own`]).
+    #[error("only the home server publishes there")]
+    ForUs,
     /// What begins with `$` is the broker's.
     #[error("what begins with $ belongs to the broker")]
     Broker,

@@ -7,3 +7,4 @@ mod embedded;
 mod external;
 mod fake_broker;
 mod front;
+mod own;

@@ -270,7 +270,7 @@ impl World {
             config,
             Clock::starting_at(NOW),
             Arc::clone(&book) as Arc<dyn Backend>,
-            People { broker: Some(Box::new(people.clone())), inbox: Mutex::new(Some(inbox)) },
+            People { broker: Some(Arc::new(people.clone())), inbox: Mutex::new(Some(inbox)) },
             Journal::open(dir.path()).unwrap(),
             Vec::new(),
         );

@@ -6,37 +6,38 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
-use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rmqtt::codec::types::Publish as Packet;
-use rmqtt::codec::v5::{PublishAckReason, PublishProperties, SubscribeAckReason};
+use rmqtt::codec::v5::PublishProperties;
 use rmqtt::context::ServerContext;
-use rmqtt::hook::{Handler, HookResult, Parameter, ReturnType, Type};
-use rmqtt::retain::{RetainStorage, RetainTree};
+use rmqtt::hook::Type;
 use rmqtt::server::MqttServer;
 use rmqtt::session::SessionState;
-use rmqtt::topic::Topic as Levels;
-use rmqtt::types::{
-    AuthResult, ClientId, ConnectInfo, From as Sender, FromType, Id, LastWill, Publish, PublishAclResult,
-    PublishResult, QoS, Retain, SubscribeAclResult, TimedValue, TopicFilter, TopicName,
-};
+use rmqtt::types::{ClientId, From as Sender, Id, Publish, QoS, TopicName};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::{OnceCell, RwLock, mpsc};
+use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::login::{Login, Secret};
+use super::own::{OwnError, Telling, Tree};
 use super::rights::{self, Publishing};
-use super::{Broker, Commands, PACKET, Status, ToDevice, hop};
+use super::{Broker, Commands, PACKET, Status, hop};
 use crate::config::Limits;
 use crate::listen::{Link, Stream};
+
+mod retained;
+mod rules;
+
+use retained::Retained;
+use rules::Rules;
 
 /// Messages of devices that may wait for the broker.
 const REPORTS: usize = 4_096;
@@ -50,19 +51,16 @@ const INFLIGHT: NonZeroU16 = NonZeroU16::new(32).unwrap();
 const SUBSCRIPTIONS: usize = 1_000;
 /// How long the session of an absent client is kept.
 const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Retained messages of all.
-const RETAINED: usize = 10_000;
-/// Their payloads in bytes.
-const RETAINED_BYTES: usize = 16 * 1024 * 1024;
 /// Logins at a time.
 const LOGINS: usize = 100;
 /// How long the end of all sessions is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// The embedded broker. It runs from the first login of a person on.
+/// The embedded broker. It runs from the first login of a person on, or from when a tree of topics is taken.
 pub struct Embedded {
     limits: Limits,
     commands: Arc<Commands>,
+    tree: Arc<OnceLock<Arc<Tree>>>,
     running: OnceCell<Running>,
     clients: AtomicIsize,
     reports_dropped: AtomicU64,
@@ -97,6 +95,7 @@ impl Embedded {
         Self {
             limits,
             commands: Arc::new(commands),
+            tree: Arc::default(),
             running: OnceCell::new(),
             clients: AtomicIsize::new(0),
             reports_dropped: AtomicU64::new(0),
@@ -113,7 +112,8 @@ impl Embedded {
         if self.stop.is_cancelled() {
             return Err(EmbeddedError::Stopped);
         }
-        self.running.get_or_try_init(|| Running::start(&self.limits, self.commands.clone())).await
+        let rules = || (self.commands.clone(), self.tree.clone());
+        self.running.get_or_try_init(|| Running::start(&self.limits, rules())).await
     }
 
     /// Connects a client that logged in to the broker, until one of them ends.
@@ -185,6 +185,23 @@ impl Broker for Embedded {
         }
     }
 
+    async fn own(&self, tree: Arc<Tree>) -> Result<(), OwnError> {
+        self.tree.set(tree).map_err(|_| OwnError::Taken)?;
+        self.running().await.map_err(|e| OwnError::Down(e.to_string()))?;
+        Ok(())
+    }
+
+    async fn tell(&self, telling: Telling) -> Result<(), OwnError> {
+        if rights::publishing(&telling.topic) != Publishing::Free {
+            return Err(OwnError::Forbidden(telling.topic));
+        }
+        let running = self.running.get().filter(|r| !r.server.is_finished());
+        let running = running.ok_or_else(|| OwnError::Down("it was not started, or has ended".to_owned()))?;
+        let qos = if telling.at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        let packet = packet(TopicName::from(telling.topic), telling.payload, qos, telling.retain);
+        running.forward(packet).await.map_err(|e| OwnError::Down(e.to_string()))
+    }
+
     fn status(&self) -> Status {
         let running = self.running.get();
         let ended = running.is_some_and(|r| r.server.is_finished());
@@ -223,12 +240,15 @@ impl Drop for Counted<'_> {
 }
 
 impl Running {
-    async fn start(limits: &Limits, commands: Arc<Commands>) -> Result<Self, EmbeddedError> {
+    async fn start(
+        limits: &Limits,
+        (commands, tree): (Arc<Commands>, Arc<OnceLock<Arc<Tree>>>),
+    ) -> Result<Self, EmbeddedError> {
         let secret = Secret::random().map_err(EmbeddedError::Random)?;
         // Its measure of a busy machine is one of seconds past; logins are limited before.
         let context = ServerContext::new().busy_check_enable(false).mqtt_max_sessions(SESSIONS).build().await;
         *context.extends.retain_mut().await = Box::new(Retained::default());
-        let rules = Rules { secret: secret.clone(), commands };
+        let rules = Rules { secret: secret.clone(), commands, tree };
         let register = context.extends.hook_mgr().register();
         for kind in [
             Type::ClientAuthenticate,
@@ -279,6 +299,10 @@ impl Running {
         Ok(Self { address, secret, reports, context, server })
     }
 
+    async fn forward(&self, packet: Packet) -> rmqtt::Result<()> {
+        forward(&self.context, ourselves(&self.context), packet).await
+    }
+
     /// Ends all sessions with a word to their clients, then the listener.
     async fn stop(&self) {
         self.server.abort();
@@ -306,219 +330,26 @@ impl Drop for Running {
 
 /// Gives the messages of devices to the broker until there are no more.
 async fn hand_on(context: ServerContext, mut queue: mpsc::Receiver<(TopicName, Bytes)>) {
-    let cloud = Id::new(context.node.id(), 0, None, None, ClientId::from_static("landfall"), None);
+    let cloud = ourselves(&context);
     while let Some((topic, payload)) = queue.recv().await {
-        let packet = Packet {
-            dup: false,
-            retain: false,
-            // Subscribers choose: they get it with the lower one of this and their own.
-            qos: QoS::AtLeastOnce,
-            topic,
-            packet_id: None,
-            payload,
-            properties: Some(PublishProperties::default()),
-        };
-        let sender = Sender::from_system(cloud.clone());
-        if let Err(error) = SessionState::forwards(&context, sender, Publish::from(packet), false, None).await
-        {
+        // Subscribers choose: they get it with the lower one of this and their own.
+        let packet = packet(topic, payload, QoS::AtLeastOnce, false);
+        if let Err(error) = forward(&context, cloud.clone(), packet).await {
             tracing::debug!(%error, "a device's message does not reach people's clients");
         }
     }
 }
 
-/// The rights of people, as hooks of the broker.
-#[derive(Clone)]
-struct Rules {
-    secret: Secret,
-    commands: Arc<Commands>,
+/// As whom this process publishes.
+fn ourselves(context: &ServerContext) -> Id {
+    Id::new(context.node.id(), 0, None, None, ClientId::from_static("landfall"), None)
 }
 
-#[async_trait]
-impl Handler for Rules {
-    async fn hook(&self, parameter: &Parameter, so_far: Option<HookResult>) -> ReturnType {
-        match parameter {
-            Parameter::ClientAuthenticate(connect) => {
-                (false, Some(HookResult::AuthResult(self.login(connect))))
-            }
-            Parameter::ClientSubscribeCheckAcl(session, subscribe) => {
-                match rights::subscribing(&subscribe.topic_filter) {
-                    Ok(()) => (true, so_far),
-                    Err(refusal) => {
-                        let filter = &*subscribe.topic_filter;
-                        tracing::info!(user = user(&session.id), filter, %refusal, "a subscription is refused");
-                        let refused = SubscribeAclResult::new_failure(SubscribeAckReason::NotAuthorized);
-                        (false, Some(HookResult::SubscribeAclResult(refused)))
-                    }
-                }
-            }
-            Parameter::MessagePublish(_, sender, publish) => match self.take(sender, publish) {
-                Some(taken) => (false, Some(HookResult::Publish(taken))),
-                None => (true, so_far),
-            },
-            Parameter::MessagePublishCheckAcl(session, publish) => match refusal(publish) {
-                Some((reason, why)) => {
-                    tracing::info!(
-                        user = user(&session.id),
-                        topic = &*publish.topic,
-                        why,
-                        "a message is refused"
-                    );
-                    let refused = PublishResult::reason_code(reason, Some(why.into()), false);
-                    (false, Some(HookResult::PublishAclResult(PublishAclResult(refused))))
-                }
-                None => (false, Some(HookResult::PublishAclResult(PublishAclResult::allow()))),
-            },
-            _ => (true, so_far),
-        }
-    }
+fn packet(topic: TopicName, payload: Bytes, qos: QoS, retain: bool) -> Packet {
+    let properties = Some(PublishProperties::default());
+    Packet { dup: false, retain, qos, topic, packet_id: None, payload, properties }
 }
 
-impl Rules {
-    /// Only our own hops know the secret. A will is published without a further question, so it is looked at here.
-    fn login(&self, connect: &ConnectInfo) -> AuthResult {
-        let known = connect.password().is_some_and(|given| self.secret.is(given));
-        if !known || connect.username().is_none() {
-            tracing::warn!(from = ?connect.ipaddress(), "the embedded broker's own port refuses a stranger");
-            return AuthResult::NotAuthorized;
-        }
-        let will = connect.last_will().map(|will| match will {
-            LastWill::V3(will) => &will.topic,
-            LastWill::V5(will) => &will.topic,
-        });
-        if let Some(Publishing::Refused(refusal)) = will.map(|topic| rights::publishing(topic)) {
-            tracing::info!(user = user(connect.id()), %refusal, "a login with a will for a forbidden topic is refused");
-            return AuthResult::NotAuthorized;
-        }
-        AuthResult::Allow(false, None)
-    }
-
-    /// Puts a command into the inbox, and returns it as a message that reaches nobody else. `None`: not a command, or
-    /// the inbox is full, which [`refusal`] tells the client.
-    fn take(&self, sender: &Sender, publish: &Publish) -> Option<Publish> {
-        let last_will = matches!(sender.typ(), FromType::LastWill);
-        let taken = match rights::publishing(&publish.topic) {
-            Publishing::ToDevice(device) => {
-                self.commands.send(ToDevice { device, payload: publish.payload.clone() }).is_ok()
-            }
-            Publishing::Refused(_) => false,
-            Publishing::Free => return None,
-        };
-        // Nobody is asked again before a will is published: it must not get further, taken or not.
-        (taken || last_will).then(|| {
-            // No client has an empty id: the broker gives a name to those that bring none.
-            let mut taken = publish.clone().target_clientid(ClientId::default());
-            taken.retain = false;
-            taken
-        })
-    }
-}
-
-/// Why a message is not published, after [`Rules::take`] has seen it.
-fn refusal(publish: &Publish) -> Option<(PublishAckReason, &'static str)> {
-    if publish.target_clientid.is_some() {
-        return None;
-    }
-    match rights::publishing(&publish.topic) {
-        Publishing::Free => None,
-        Publishing::ToDevice(_) => {
-            Some((PublishAckReason::QuotaExceeded, "too many commands wait for their devices"))
-        }
-        Publishing::Refused(_) => {
-            Some((PublishAckReason::NotAuthorized, "people's clients may not publish there"))
-        }
-    }
-}
-
-fn user(id: &Id) -> &str {
-    id.username.as_deref().unwrap_or("")
-}
-
-/// Retained messages in memory, bounded. (The storage that rmqtt brings keeps nothing.)
-#[derive(Default)]
-struct Retained {
-    kept: RwLock<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    tree: RetainTree<TimedValue<Retain>>,
-    count: usize,
-    bytes: usize,
-    refused: u64,
-}
-
-impl Kept {
-    fn remove(&mut self, topic: &Levels) {
-        if let Some(old) = self.tree.remove(topic) {
-            self.count = self.count.saturating_sub(1);
-            self.bytes = self.bytes.saturating_sub(old.value().publish.payload.len());
-        }
-    }
-
-    fn set(&mut self, topic: &Levels, retain: Retain, life: Option<Duration>) {
-        self.remove(topic);
-        let size = retain.publish.payload.len();
-        if size == 0 {
-            return;
-        }
-        if self.count >= RETAINED || self.bytes + size > RETAINED_BYTES {
-            self.sweep();
-        }
-        if self.count >= RETAINED || self.bytes + size > RETAINED_BYTES {
-            self.refused += 1;
-            if self.refused.is_power_of_two() {
-                let refused = self.refused;
-                tracing::warn!(
-                    refused,
-                    "no room for more retained messages; they are passed on and not kept"
-                );
-            }
-            return;
-        }
-        self.count += 1;
-        self.bytes += size;
-        self.tree.insert(topic, TimedValue::new(retain, life));
-    }
-
-    /// Forgets what has expired.
-    fn sweep(&mut self) {
-        let (mut count, mut bytes) = (0, 0);
-        self.tree.retain(usize::MAX, |kept| {
-            let keep = !kept.is_expired();
-            if keep {
-                count += 1;
-                bytes += kept.value().publish.payload.len();
-            }
-            keep
-        });
-        (self.count, self.bytes) = (count, bytes);
-    }
-}
-
-#[async_trait]
-impl RetainStorage for Retained {
-    fn enable(&self) -> bool {
-        true
-    }
-
-    async fn set(&self, topic: &TopicName, retain: Retain, life: Option<Duration>) -> rmqtt::Result<()> {
-        let topic = Levels::from_str(topic)?;
-        self.kept.write().await.set(&topic, retain, life.filter(|life| !life.is_zero()));
-        Ok(())
-    }
-
-    async fn get(&self, filter: &TopicFilter) -> rmqtt::Result<Vec<(TopicName, Retain)>> {
-        let filter = Levels::from_str(filter)?;
-        let kept = self.kept.read().await;
-        let found = kept.tree.matches(&filter).into_iter().filter(|(_, kept)| !kept.is_expired());
-        Ok(found.map(|(topic, kept)| (TopicName::from(topic.to_string()), kept.into_value())).collect())
-    }
-
-    async fn count(&self) -> isize {
-        isize::try_from(self.kept.read().await.count).unwrap_or(isize::MAX)
-    }
-
-    async fn max(&self) -> isize {
-        isize::try_from(RETAINED).unwrap_or(isize::MAX)
-    }
+async fn forward(context: &ServerContext, from: Id, packet: Packet) -> rmqtt::Result<()> {
+    SessionState::forwards(context, Sender::from_system(from), Publish::from(packet), false, None).await
 }
