@@ -65,6 +65,10 @@ pub enum What {
         /// Device time of single points, seconds since 1970, where it gave any.
         #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "times_map")]
         times: Vec<(landfall_proto::dp::DpId, u64)>,
+        /// It answers a question of ours, or is the state that a device sends after its login: it repeats what was
+        /// reported, and no button was pressed.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        asked: bool,
     },
     /// A call of the gateway, over HTTP or MQTT.
     Question {

@@ -13,6 +13,7 @@
 //! | [`dns`] | names of the vendor answered with our address; the same as configuration for other servers |
 //! | [`handshake`] | how far each device has come, and what it lacks |
 //! | [`event`] | what happens, for those who watch |
+//! | [`feed`] | the same for the hub, which must know when it missed anything |
 //! | [`timezone`] | the owner's time zone as devices understand it |
 //! | [`journal`] | reports on disk |
 //! | [`control`] | the socket in the data directory by which the command talks to a running cloud |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod control;
 pub mod dns;
 pub mod event;
+pub mod feed;
 pub mod gateway;
 pub mod handshake;
 pub mod journal;

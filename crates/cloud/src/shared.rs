@@ -10,6 +10,7 @@ use crate::backend::{Backend, Registration};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Event, What};
+use crate::feed::{Feed, Feeder};
 use crate::handshake::Handshakes;
 use crate::journal::Journal;
 use crate::mqtt::Devices;
@@ -60,6 +61,7 @@ pub struct Shared {
     /// What the HTTP gateway remembers of all its connections.
     pub gateway: crate::gateway::Memory,
     events: broadcast::Sender<Event>,
+    feeder: Feeder,
 }
 
 impl std::fmt::Debug for Shared {
@@ -100,12 +102,19 @@ impl Shared {
             bound: OnceLock::new(),
             gateway: crate::gateway::Memory::default(),
             events,
+            feeder: Feeder::default(),
         })
     }
 
     /// What happens from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// What devices do from now on, for one reader who is told what it missed: the hub. It takes the place of the reader
+    /// before it. At most `capacity` events wait.
+    pub fn feed(&self, capacity: usize) -> Feed {
+        self.feeder.open(capacity)
     }
 
     /// Where we listen; nowhere before the sockets are bound.
@@ -120,7 +129,7 @@ impl Shared {
 
     /// The same with id and name apart.
     pub fn tell_of(&self, device: Option<(&DeviceId, &str)>, peer: Option<SocketAddr>, what: What) {
-        if self.events.receiver_count() == 0 {
+        if self.events.receiver_count() == 0 && !self.feeder.is_open() {
             return;
         }
         let event = Event {
@@ -130,6 +139,7 @@ impl Shared {
             peer,
             what,
         };
+        self.feeder.give(&event);
         // The last watcher may have left in between.
         let _nobody = self.events.send(event);
     }

@@ -11,6 +11,7 @@
 //! | [`fresh`] | keys, ids and passwords |
 //! | [`firmware`] | approved images |
 //! | [`owner`] | what the owner asks for |
+//! | [`shelf`] | the book itself, for the hub: reading, changing, hearing of changes |
 
 mod activation;
 mod firmware;
@@ -19,6 +20,7 @@ mod index;
 mod owner;
 pub mod profiles;
 mod schemas;
+mod shelf;
 mod windows;
 mod writer;
 
@@ -44,6 +46,7 @@ use firmware::Files;
 use index::Index;
 use profiles::Profiles;
 use windows::Windows;
+pub use shelf::ChangeError;
 use writer::Writer;
 
 /// The devices of the cloud, kept in a book on disk. Other processes may change the book meanwhile: it is looked at every
@@ -63,6 +66,8 @@ struct Inner {
     files: Files,
     index: RwLock<Arc<Index>>,
     stamp: Mutex<Stamp>,
+    /// Counts the versions of the index.
+    version: tokio::sync::watch::Sender<u64>,
     /// What devices said of themselves, and is not stored yet.
     announced: Mutex<HashMap<DeviceId, Announcement>>,
     windows: Windows,
@@ -100,6 +105,7 @@ impl Inner {
                 slot.heard(what);
             }
         }
+        self.version.send_modify(|version| *version += 1);
     }
 
     fn complain(&self, e: &StoreError) {
@@ -161,6 +167,7 @@ impl BookBackend {
             profiles: profiles::built_in(),
             index: RwLock::default(),
             stamp: Mutex::default(),
+            version: tokio::sync::watch::Sender::new(0),
             announced: Mutex::default(),
             windows: Windows::default(),
             entropy: Mutex::new(entropy),

@@ -126,11 +126,11 @@ impl<S: Stream> Session<S> {
         }
         match said {
             Said::Report { cid, dps, times } => {
-                self.seat.report(cid.as_ref(), &dps, now);
+                let asked = self.seat.report(cid.as_ref(), &dps, now);
                 let dps = Arc::new(dps);
                 keep(cid.as_ref(), Arc::clone(&dps));
                 self.step(Step::Reported);
-                self.tell(What::Report { cid, dps, times });
+                self.tell(What::Report { cid, dps, times, asked });
             }
             Said::Progress { percent } => self.tell(What::Progress { percent }),
             Said::Answer(answer) => {

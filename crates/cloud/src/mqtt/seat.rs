@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use landfall_proto::dp::Dps;
+use landfall_proto::dp::{DpId, Dps};
 use landfall_proto::id::Cid;
 use landfall_proto::mqtt::Stamp;
 use tokio::sync::Notify;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::outbox::{Order, Ticket};
 use super::replay::Memory;
-use super::set::Expectation;
+use super::set::{ANSWERING, Expectation};
 
 /// Orders that wait for a device that does not read; more are refused.
 const QUEUE: usize = 32;
@@ -83,6 +83,28 @@ pub(super) struct State {
     pub(super) expectations: Vec<Expectation>,
     /// When points were asked for last: a report soon after may be the answer.
     pub(super) asked_at: Option<Instant>,
+    /// The question that was not answered yet.
+    pub(super) question: Option<Question>,
+}
+
+/// A question for points.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) since: Instant,
+    /// All when missing.
+    pub(super) points: Option<Vec<DpId>>,
+}
+
+impl Question {
+    /// Whether a report is its answer, by all that can be known: nothing on the wire tells. A report of a single point
+    /// out of many was made because that point changed.
+    fn answered_by(&self, dps: &Dps, now: Instant) -> bool {
+        let fits = match &self.points {
+            None => dps.len() > 1,
+            Some(asked) => (dps.len() > 1 || asked.len() == 1) && dps.ids().all(|id| asked.contains(&id)),
+        };
+        fits && now < self.since + ANSWERING
+    }
 }
 
 /// No room in the queue.
@@ -106,6 +128,8 @@ impl Seat {
                 over: false,
                 expectations: Vec::new(),
                 asked_at: None,
+                // After its login a device tells its state unasked (cloud.md 4.8).
+                question: Some(Question { since: now, points: None }),
             }),
         })
     }
@@ -137,13 +161,18 @@ impl Seat {
         self.heard.notify_waiters();
     }
 
-    /// A report came in: whoever waits for its values hears of it.
-    pub(super) fn report(&self, cid: Option<&Cid>, dps: &Dps, now: Instant) {
+    /// A report came in: whoever waits for its values hears of it. Returns whether it answers a question.
+    pub(super) fn report(&self, cid: Option<&Cid>, dps: &Dps, now: Instant) -> bool {
         let mut state = self.state();
         let acknowledges = state.commands == Some(true);
         for expectation in &mut state.expectations {
             expectation.see(cid, dps, acknowledges, now);
         }
+        let asked = state.question.as_ref().is_some_and(|q| q.answered_by(dps, now));
+        if asked && cid.is_none() {
+            state.question = None;
+        }
+        asked
     }
 
     /// A message was sent (`sent`) or acknowledged.
@@ -171,5 +200,50 @@ impl Seat {
         }
         drop(state);
         self.heard.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_proto::dp::DpValue;
+
+    use super::*;
+
+    fn dps(points: &[u16]) -> Dps {
+        points.iter().map(|id| (DpId(*id), DpValue::Value(1))).collect()
+    }
+
+    fn seat(now: Instant) -> Arc<Seat> {
+        Seat::new(IpAddr::from([127, 0, 0, 1]), Arc::new(Track::default()), Duration::from_secs(90), now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_state_after_the_login_is_an_answer_once() {
+        let now = Instant::now();
+        let seat = seat(now);
+        // A button that dials to tell that it was pressed tells one point.
+        assert!(!seat.report(None, &dps(&[1]), now));
+        assert!(seat.report(None, &dps(&[1, 17, 18]), now));
+        assert!(!seat.report(None, &dps(&[1, 17, 18]), now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_of_the_points_that_were_asked_for_is_an_answer_and_others_are_not() {
+        let now = Instant::now();
+        let seat = seat(now);
+        let ask = |points: &[u16]| {
+            let points = Some(points.iter().map(|p| DpId(*p)).collect());
+            seat.state().question = Some(Question { since: now, points });
+        };
+        ask(&[18, 19, 20]);
+        assert!(!seat.report(None, &dps(&[17]), now));
+        assert!(!seat.report(None, &dps(&[17, 18]), now));
+        assert!(!seat.report(None, &dps(&[18]), now));
+        assert!(seat.report(None, &dps(&[18, 19]), now));
+        assert!(!seat.report(None, &dps(&[18, 19]), now));
+        ask(&[4]);
+        assert!(seat.report(None, &dps(&[4]), now));
+        ask(&[4]);
+        assert!(!seat.report(None, &dps(&[4]), now + ANSWERING));
     }
 }

@@ -21,7 +21,7 @@ use super::owner::Owner;
 use super::pace::{Bucket, Pace};
 use super::packet::{Packet, Wire};
 use super::seal;
-use super::seat::Seat;
+use super::seat::{Question, Seat};
 use crate::event::What;
 use crate::handshake::{Mark, Step};
 use crate::listen::{Link, Stream};
@@ -276,8 +276,9 @@ impl<S: Stream> Session<S> {
                     }
                     return Ok(());
                 };
-                if matches!(&order.load, Load::Message(Content::Query(_))) {
+                if let Load::Message(Content::Query(query)) = &order.load {
                     state.asked_at = Some(now);
+                    state.question = Some(Question { since: now, points: query.points.clone() });
                 }
                 (order, acknowledges)
             };

@@ -26,7 +26,7 @@ const READ_BACK: Duration = Duration::from_millis(1_500);
 /// Questions get rarer up to this.
 const READ_BACK_MAX: Duration = Duration::from_secs(12);
 /// For so long a report may be the answer to a question.
-const ANSWERING: Duration = Duration::from_secs(5);
+pub(super) const ANSWERING: Duration = Duration::from_secs(5);
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq)]
