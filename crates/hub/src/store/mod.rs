@@ -1,12 +1,22 @@
 //! History: what points were, what energy was used, what happened. SQLite by default, PostgreSQL by configuration.
 
+mod bars;
+mod fold;
+pub mod memory;
+mod rows;
+pub mod writer;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use landfall_proto::dp::{DpId, DpValue};
 use landfall_proto::id::DeviceId;
 
 use crate::model::{MilliWattHours, Seq};
+pub use bars::MOST_BARS;
+pub use memory::Memory;
+pub use writer::{Health, Writer};
 
 /// A value of a point at a time.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +42,7 @@ pub struct EnergyRow {
     pub total: MilliWattHours,
 }
 
-/// Something that happened, in words.
+/// Something that happened, in words. Its number is its key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventRow {
     /// Number of its change.
@@ -91,13 +101,14 @@ pub struct HistoryQuery {
     pub from_ms: u64,
     /// To, exclusive.
     pub to_ms: u64,
-    /// Width of the steps in milliseconds; `None`: every change.
+    /// Width of the steps in milliseconds, which begin at its multiples since 1970; `None`: every change. Points that are no
+    /// numbers have no steps: every change is listed.
     pub step_ms: Option<u64>,
     /// Most samples for each point; the answer says when it was cut.
     pub limit: usize,
 }
 
-/// History of one point.
+/// History of one point. A point without samples in the time is not listed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// The point.
@@ -120,7 +131,7 @@ pub enum Sample {
         /// What.
         value: DpValue,
     },
-    /// Numbers within a step.
+    /// Numbers within a step. Steps without a change are not listed: the value stayed.
     Step {
         /// Its start.
         at_ms: u64,
@@ -191,6 +202,37 @@ pub enum StoreError {
     /// The settings are wrong.
     #[error("{0}")]
     Settings(String),
+    /// What was asked for can't be answered.
+    #[error("{0}")]
+    Asked(String),
+}
+
+/// How long history is kept. `None`: for ever. What is rolled up by hours and days, and energy, is kept for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Every change; default 30 days.
+    pub raw: Option<Duration>,
+    /// Roll-ups of a minute; default 90 days.
+    pub minutes: Option<Duration>,
+    /// Roll-ups of a quarter of an hour; default two years.
+    pub quarters: Option<Duration>,
+    /// What happened; default two years.
+    pub events: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let days = |n: u64| Some(Duration::from_secs(n * 86_400));
+        Self { raw: days(30), minutes: days(90), quarters: days(730), events: days(730) }
+    }
+}
+
+impl Retention {
+    /// The oldest time that is kept; `None` when everything is.
+    fn start(kept: Option<Duration>, now_ms: u64) -> Option<u64> {
+        let kept = u64::try_from(kept?.as_millis()).ok()?;
+        now_ms.checked_sub(kept)
+    }
 }
 
 /// A database. One suite of tests runs on each kind.
@@ -217,10 +259,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The database can't be read.
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Series>, StoreError>;
 
-    /// Energy of a device, by hours, days or months of this time zone.
+    /// Energy of a device, by hours, days or months of this time zone: whole ones, all that touch the time. The total at
+    /// each bound is the last one stored at or before it. Empty when nothing is known of the device's energy.
     ///
     /// # Errors
-    /// The database can't be read.
+    /// The database can't be read; more than [`MOST_BARS`].
     async fn energy(
         &self,
         device: &DeviceId,
