@@ -160,7 +160,8 @@ pub(super) fn plan(step_ms: u64, finest: Option<usize>) -> (Option<usize>, u64) 
     let step = step_ms.max(1).max(finest.map_or(0, |f| WIDTHS[f]));
     // A step that is no multiple is widened, by less than half of itself.
     let serves = |w: u64| step >= w && (step.is_multiple_of(w) || step >= 2 * w);
-    let level = WIDTHS.iter().rposition(|w| serves(*w)).or(finest);
+    let widest = WIDTHS.iter().rposition(|w| serves(*w));
+    let level = widest.max(finest);
     (level, level.map_or(step, |l| step.next_multiple_of(WIDTHS[l])))
 }
 
