@@ -9,16 +9,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use landfall_proto::dp::Dps;
 use landfall_proto::id::{Cid, DeviceId};
 use landfall_proto::mqtt::Stamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 mod files;
+mod inbox;
 mod line;
 mod state;
 mod writer;
@@ -26,14 +26,15 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use files::Found;
+use inbox::{Inbox, Put};
+
 /// Longest time from hearing a report to asking the disk to keep it.
 pub const FLUSH: Duration = Duration::from_millis(200);
 /// A file this large is followed by a new one.
 pub const FILE_BYTES: u64 = 4 << 20;
 /// So many files are kept; the oldest goes when another one is begun.
 pub const FILES: usize = 16;
-/// Reports that may wait for the writer. At 500 reports a second this is half a minute of a disk that does not answer.
-const QUEUE: usize = 16_384;
 /// Lines that wait in memory while the disk takes none (it is full, say), in bytes. What does not fit is counted.
 const WAITING_BYTES: usize = 4 << 20;
 
@@ -83,7 +84,8 @@ pub struct Health {
 
 /// The journal of one data directory.
 pub struct Journal {
-    orders: SyncSender<Order>,
+    inbox: Arc<Inbox>,
+    done: watch::Receiver<Done>,
     meter: Arc<Meter>,
     last: HashMap<DeviceId, Stamp>,
     last_end: LastEnd,
@@ -100,15 +102,13 @@ impl std::fmt::Debug for Journal {
     }
 }
 
-/// What the writer is told.
-#[derive(Debug)]
-enum Order {
-    /// Keep this.
-    Keep(Entry),
-    /// Write what came so far, and say whether the disk has all of it.
-    Flush(oneshot::Sender<bool>),
-    /// Write what came so far and end.
-    Close(oneshot::Sender<bool>),
+/// Orders that the writer has carried out, by their numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    /// This one and all before.
+    order: u64,
+    /// The last of them after which the disk had everything.
+    kept: u64,
 }
 
 /// What the writer and all others count.
@@ -169,25 +169,28 @@ impl Journal {
         let (mut files, found) = files::Files::open(data_dir, disk, file_bytes, keep)?;
         let dir = files.dir().to_owned();
         files.save_state(&found.stamps, false)?;
-        let (orders, inbox) = sync_channel(QUEUE);
+        let inbox = Arc::new(Inbox::default());
         let meter = Arc::new(Meter::default());
+        let (tell, done) = watch::channel(Done::default());
+        let post = writer::Post::new(Arc::clone(&inbox), Arc::clone(&meter), tell);
         let writer = writer::Writer::new(files, found.stamps.clone(), Arc::clone(&meter), every);
         std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.run(&inbox))
+            .spawn(move || writer.run(post))
             .map_err(|source| JournalError::Io { doing: "start the writer of", path: dir.clone(), source })?;
-        Ok(Self { orders, meter, last: found.stamps, last_end: found.last_end, damaged: found.damaged, dir })
+        let Found { stamps: last, last_end, damaged } = found;
+        Ok(Self { inbox, done, meter, last, last_end, damaged, dir })
     }
 
     /// Takes a report. Never waits: the queue is bounded, and what does not fit is counted as lost and logged.
     pub fn record(&self, entry: Entry) {
-        match self.orders.try_send(Order::Keep(entry)) {
-            Ok(()) => {
+        match self.inbox.put(entry) {
+            Put::Waits => {
                 if self.meter.told.load(Ordering::Relaxed) {
                     self.meter.told.store(false, Ordering::Relaxed);
                 }
             }
-            Err(TrySendError::Full(_)) => {
+            Put::Full => {
                 self.meter.drop_one();
                 if !self.meter.told.swap(true, Ordering::Relaxed) {
                     tracing::error!(
@@ -197,7 +200,7 @@ impl Journal {
                 }
             }
             // Only after `close`: the servers have ended by then, or end now.
-            Err(TrySendError::Disconnected(_)) => self.meter.drop_one(),
+            Put::Gone => self.meter.drop_one(),
         }
     }
 
@@ -233,27 +236,26 @@ impl Journal {
 
     /// Has everything written that was recorded so far; says whether the disk took all of it.
     pub async fn flush(&self) -> bool {
-        self.order(Order::Flush).await
+        self.order(false).await
     }
 
     /// Writes everything, marks the end as orderly, and lets go of the directory. Reports that come later are counted
     /// as dropped. Says whether the disk took all.
     pub async fn close(&self) -> bool {
-        self.order(Order::Close).await
+        self.order(true).await
     }
 
-    async fn order(&self, of: impl FnOnce(oneshot::Sender<bool>) -> Order) -> bool {
-        let (done, told) = oneshot::channel();
-        let mut order = of(done);
-        // The writer takes the queue in gulps; a full one has room in a moment.
-        loop {
-            match self.orders.try_send(order) {
-                Ok(()) => return told.await.unwrap_or(false),
-                Err(TrySendError::Disconnected(_)) => return false,
-                Err(TrySendError::Full(back)) => order = back,
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    async fn order(&self, close: bool) -> bool {
+        let Some(number) = self.inbox.ask(close) else { return false };
+        let mut done = self.done.clone();
+        // An error: the writer ended without a word.
+        done.wait_for(|done| done.order >= number).await.is_ok_and(|done| done.kept >= number)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.inbox.forsake();
     }
 }
 

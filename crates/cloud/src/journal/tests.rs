@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use super::files::{Disk, Out, RealDisk};
+use super::inbox::QUEUE;
 use super::*;
 use crate::mqtt::replay::{Counting, Memory, Verdict};
 
@@ -219,6 +220,76 @@ async fn memory_is_bounded_while_the_disk_takes_nothing() {
 }
 
 #[tokio::test]
+async fn a_burst_of_more_than_a_gulp_is_written_to_its_last_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let mut large = entry("bf01", 1);
+    large.dps = Arc::new(serde_json::from_str(&format!(r#"{{"1":"{}"}}"#, "x".repeat(30_000))).unwrap());
+    for _ in 0..50 {
+        journal.record(large.clone());
+    }
+    let written = tokio::time::timeout(Duration::from_secs(60), journal.written(50)).await;
+    assert!(written.is_ok(), "{:?}", journal.health());
+}
+
+/// A disk that says when it is asked to keep something, and does so when it is let.
+#[derive(Clone)]
+struct SlowDisk {
+    asked: std::sync::mpsc::Sender<()>,
+    free: Arc<Mutex<()>>,
+}
+
+struct SlowFile(Box<dyn Out>, SlowDisk);
+
+impl Disk for SlowDisk {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Out>> {
+        Ok(Box::new(SlowFile(RealDisk.open(path)?, self.clone())))
+    }
+}
+
+impl Out for SlowFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.append(bytes)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        // The test may have seen enough.
+        let _gone = self.1.asked.send(());
+        let _free = self.1.free.lock().unwrap();
+        self.0.sync()
+    }
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.0.cut(len)
+    }
+    fn is_gone(&self) -> bool {
+        self.0.is_gone()
+    }
+}
+
+#[test]
+fn what_does_not_fit_while_the_disk_is_busy_is_counted_at_once_and_the_rest_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (asked, came) = std::sync::mpsc::channel();
+    let disk = SlowDisk { asked, free: Arc::default() };
+    let journal = Journal::open_with(dir.path(), Box::new(disk.clone()), NEVER, FILE_BYTES, FILES).unwrap();
+    let busy = disk.free.lock().unwrap();
+    journal.record(entry("bf01", 1));
+    journal.inbox.ask(false).unwrap();
+    came.recv_timeout(Duration::from_secs(60)).expect("the order did not wake the writer");
+    let fit = u32::try_from(QUEUE).unwrap();
+    for n in 0..fit + 5 {
+        journal.record(entry("bf01", 2 + n));
+    }
+    assert_eq!((journal.health().dropped, journal.health().written), (5, 0));
+    drop(busy);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(runtime.block_on(journal.close()));
+    assert_eq!((journal.health().dropped, journal.health().written), (5, u64::from(fit) + 1));
+    journal.record(entry("bf01", 1));
+    assert_eq!(journal.health().dropped, 6, "nobody writes it any more");
+    assert!(!runtime.block_on(journal.flush()));
+}
+
+#[tokio::test]
 async fn a_file_that_somebody_removes_is_begun_anew() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path()).unwrap();
@@ -279,6 +350,7 @@ fn a_kill_loses_only_what_was_not_written_yet_and_the_loss_is_counted() {
     let door = UnixListener::bind(dir.path().join("talk")).unwrap();
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", ME, "--quiet"])
+        .stdout(std::process::Stdio::null())
         .env(CHILD, dir.path())
         .spawn()
         .unwrap();

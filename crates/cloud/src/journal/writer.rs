@@ -3,20 +3,55 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use landfall_proto::id::DeviceId;
 use landfall_proto::mqtt::Stamp;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::files::Files;
-use super::{Meter, Order, WAITING_BYTES, line, lock};
+use super::inbox::{Call, Inbox};
+use super::{Done, Meter, WAITING_BYTES, line, lock};
 
 /// How long it waits after a failure before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 /// A gulp is written when it has so many bytes, whatever the time.
 const GULP: usize = 1 << 20;
+
+/// Where reports and orders come from, and where it is told what became of them. However the writer ends, nobody waits
+/// for it any longer, and what it left behind is counted.
+pub(super) struct Post {
+    inbox: Arc<Inbox>,
+    meter: Arc<Meter>,
+    done: watch::Sender<Done>,
+}
+
+impl Post {
+    pub(super) const fn new(inbox: Arc<Inbox>, meter: Arc<Meter>, done: watch::Sender<Done>) -> Self {
+        Self { inbox, meter, done }
+    }
+
+    fn answer(&self, order: Option<u64>, kept: bool) {
+        let Some(order) = order else { return };
+        self.done.send_modify(|done| {
+            done.order = order;
+            if kept {
+                done.kept = order;
+            }
+        });
+    }
+
+    /// Nothing is taken any more; what was left behind is counted.
+    fn leave(&self) {
+        self.meter.dropped.fetch_add(self.inbox.leave() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
 
 /// The writer's own.
 pub(super) struct Writer {
@@ -58,35 +93,24 @@ impl Writer {
     }
 
     /// Writes until it is told to end, or everybody who could tell it something is gone.
-    pub(super) fn run(mut self, inbox: &Receiver<Order>) {
+    pub(super) fn run(mut self, post: Post) {
+        let mut batch = Vec::new();
         loop {
-            let order = match self.due {
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
-            };
-            match order {
-                Ok(Order::Keep(entry)) => {
-                    self.keep(&entry);
-                    // Orders that keep coming must not keep the lines from the disk.
-                    if self.due.is_some_and(|d| Instant::now() >= d) {
-                        self.write();
-                    }
-                }
-                Ok(Order::Flush(done)) => {
-                    self.write();
-                    answer(done, self.waiting.is_empty());
-                }
-                Err(RecvTimeoutError::Timeout) => self.write(),
-                Ok(Order::Close(done)) => {
-                    let kept = self.close();
-                    drop(self);
-                    return answer(done, kept);
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.close();
-                    return;
-                }
+            let Call { order, close } = post.inbox.wait(&mut self.due, self.every, &mut batch);
+            for entry in batch.drain(..) {
+                self.keep(&entry);
             }
+            if close {
+                let kept = self.close();
+                // The directory is free when the answer comes.
+                drop(self);
+                post.leave();
+                return post.answer(order, kept);
+            }
+            if order.is_some() || self.due.is_some_and(|due| Instant::now() >= due) {
+                self.write();
+            }
+            post.answer(order, self.waiting.is_empty());
         }
     }
 
@@ -102,10 +126,10 @@ impl Writer {
             self.fresh.insert(entry.device.clone(), stamp);
         }
         self.lines += 1;
-        let now = Instant::now();
-        let due = *self.due.get_or_insert(now + self.every);
+        // The lines before it may just have been written in the middle of its batch.
+        self.due.get_or_insert_with(|| Instant::now() + self.every);
         if self.waiting.len() >= GULP && !self.failing {
-            self.due = Some(due.min(now));
+            self.write();
         }
     }
 
@@ -158,9 +182,4 @@ impl Writer {
             }
         }
     }
-}
-
-/// Whoever asked may have stopped waiting.
-fn answer(done: oneshot::Sender<bool>, kept: bool) {
-    let _gone = done.send(kept);
 }
