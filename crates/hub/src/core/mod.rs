@@ -1,4 +1,30 @@
 //! The brain: actions in, effects out. Synchronous, without I/O, lock, clock or dice.
+//!
+//! | file | does |
+//! |---|---|
+//! | `brain` | [`Core`]: takes actions to the devices they are about |
+//! | `roster` | which devices there are: added, removed, renamed, activated anew |
+//! | `device`, `points`, `lane`, `presence` | one device: what it reported, its lines, whether it can be had |
+//! | `route`, `command` | which line a command takes, and how it ends |
+//! | `energy` | accounts that never fall |
+//! | `saved` | what is kept over a restart |
+//! | `wake` | when a device wants a tick |
+
+mod brain;
+mod command;
+mod device;
+mod energy;
+mod lane;
+mod out;
+mod points;
+mod presence;
+mod roster;
+mod route;
+mod saved;
+mod wake;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +38,10 @@ use crate::model::{
     Seq,
 };
 use crate::profile::Definition;
+
+pub use brain::Core;
+pub use route::{Lane, NoWay, route};
+pub use saved::{SAVED_VERSION, Saved};
 
 /// Now, by both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +147,8 @@ pub enum Action {
     Tick,
 }
 
-/// What is to be done outside.
+/// What is to be done outside. For each device its view comes before the changes that tell of it, and the end of a command
+/// after both.
 #[derive(Debug)]
 pub enum Effect {
     /// Tell everybody.
@@ -152,8 +183,10 @@ pub enum Effect {
     },
     /// Have a device measure: its recipe says so, and it is time.
     Refresh {
-        /// The device.
+        /// The device that holds the line: a sub-device's gateway.
         device: DeviceId,
+        /// The sub-device.
+        cid: Option<Cid>,
         /// The line.
         line: Line,
         /// The points.
@@ -174,10 +207,6 @@ pub enum Effect {
         view: Option<Arc<DeviceView>>,
     },
 }
-
-/// What the core keeps of a device over a restart: points, energy account, when it was heard. JSON.
-#[derive(Debug)]
-pub struct Saved;
 
 /// How the core is set up.
 #[derive(Clone, Debug)]

@@ -1,0 +1,1 @@
+//! Commands: checked, routed, ended once.
