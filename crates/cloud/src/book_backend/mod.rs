@@ -45,8 +45,8 @@ use crate::clock::Clock;
 use firmware::Files;
 use index::Index;
 use profiles::Profiles;
-use windows::Windows;
 pub use shelf::ChangeError;
+use windows::Windows;
 use writer::Writer;
 
 /// The devices of the cloud, kept in a book on disk. Other processes may change the book meanwhile: it is looked at every

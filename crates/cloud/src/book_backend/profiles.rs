@@ -1,4 +1,7 @@
 //! Facts about products, from `profiles/*.toml` (CONTRIBUTING: "Add a product profile"). They are part of the program.
+//!
+//! The cloud uses what devices are told: types and limits of points. The hub reads the same files, and files of the
+//! owner in the same form, for what the points mean: [`parse`] gives both.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
@@ -7,6 +10,7 @@ use landfall_proto::dp::DpId;
 use landfall_proto::id::{DeviceId, ProductId};
 use landfall_proto::schema::{Access, DpKind, DpSpec, Schema};
 use serde::Deserialize;
+use toml::Spanned;
 
 /// A product, or a family of products with the same points.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,15 +30,17 @@ pub enum ProfileError {
     #[error("{file}: {source}")]
     Syntax {
         /// The file.
-        file: &'static str,
-        /// What the parser says.
+        file: Box<str>,
+        /// What the parser says, with line and field.
         source: Box<toml::de::Error>,
     },
     /// A point with contradictory facts.
-    #[error("{file}: point {point}: {what}")]
+    #[error("{file}: line {line}: point {point}: {what}")]
     Point {
         /// The file.
-        file: &'static str,
+        file: Box<str>,
+        /// Where, counted from 1.
+        line: usize,
         /// The point.
         point: u16,
         /// What is wrong.
@@ -44,10 +50,116 @@ pub enum ProfileError {
     #[error("{file}: {what}")]
     Wrong {
         /// The file.
-        file: &'static str,
+        file: Box<str>,
         /// What is wrong.
         what: String,
     },
+}
+
+/// What one file says.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileFile {
+    /// Name for people.
+    pub name: Option<String>,
+    /// Products it is for.
+    pub products: Vec<ProductId>,
+    /// Product numbers it is for.
+    pub product_numbers: Vec<String>,
+    /// Schema id to tell.
+    pub schema_id: Option<String>,
+    /// Points with types and limits.
+    pub schema: Schema,
+    /// What the points mean.
+    pub meaning: Meaning,
+}
+
+/// What the points of a file mean, for those who show them. The cloud has no use for it.
+#[derive(Clone, Debug, Default)]
+pub struct Meaning {
+    /// What it is, in a word: `plug`, `light`...
+    pub class: Option<String>,
+    /// By what devices of unknown products are recognised.
+    pub pattern: Option<Pattern>,
+    /// Words about single points, also about points whose type the file leaves to others.
+    pub points: BTreeMap<DpId, PointMeaning>,
+    /// Points that belong together, each with the line at which it stands.
+    pub entities: Vec<(usize, toml::Table)>,
+    /// How to have it measure.
+    pub refresh: Option<Refresh>,
+    /// Which points measure energy.
+    pub metering: Option<MeteringPoints>,
+    /// Readings that were not reported for so many seconds are stale.
+    pub stale_after: Option<u64>,
+}
+
+/// By what devices of unknown products are recognised: `[match]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    /// The vendor's category codes; of any when empty.
+    #[serde(default)]
+    pub category: Vec<String>,
+    /// Points that must be there, by number, with the type of their values on the wire.
+    #[serde(default)]
+    pub points: BTreeMap<String, WireType>,
+    /// Points that must not be there.
+    #[serde(default)]
+    pub absent: Vec<u16>,
+}
+
+/// The type of a value on the wire.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum WireType {
+    /// True or false.
+    Bool,
+    /// A number.
+    Value,
+    /// Text.
+    Text,
+}
+
+/// Words about a point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PointMeaning {
+    /// Where it stands, counted from 1.
+    pub line: usize,
+    /// Name of its attribute.
+    pub name: Option<String>,
+    /// A pushed repeat is an event.
+    pub event: Option<bool>,
+    /// Its values are worth a history.
+    pub history: Option<bool>,
+    /// Not offered to people.
+    pub hidden: Option<bool>,
+    /// Its type stands in this file.
+    pub typed: bool,
+}
+
+/// How to have a device measure: `[refresh]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The points.
+    pub points: Vec<u16>,
+    /// How often, in seconds.
+    pub every: u64,
+}
+
+/// Which points measure energy: `[metering]`. Their units and scales stand with the points.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct MeteringPoints {
+    /// Energy since the last report.
+    pub delta: Option<u16>,
+    /// Energy since ever.
+    pub meter: Option<u16>,
+    /// Power.
+    pub power: Option<u16>,
+    /// Voltage.
+    pub voltage: Option<u16>,
+    /// Current.
+    pub current: Option<u16>,
 }
 
 /// All profiles, with what they are found by.
@@ -68,24 +180,36 @@ const MAX_SCHEMA_ID: usize = 16;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    name: String,
+    name: Option<String>,
     #[serde(default)]
     products: Vec<ProductId>,
     #[serde(default)]
     product_numbers: Vec<String>,
     schema_id: Option<String>,
+    class: Option<String>,
+    #[serde(rename = "match")]
+    pattern: Option<Pattern>,
+    refresh: Option<Refresh>,
+    metering: Option<MeteringPoints>,
+    stale_after: Option<u64>,
     #[serde(default, rename = "point")]
     points: Vec<Point>,
+    #[serde(default, rename = "entity")]
+    entities: Vec<Spanned<toml::Table>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Point {
-    id: u16,
+    id: Spanned<u16>,
     #[serde(default)]
     code: String,
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: Option<Kind>,
+    name: Option<String>,
+    event: Option<bool>,
+    history: Option<bool>,
+    hidden: Option<bool>,
     #[serde(default)]
     access: Mode,
     #[serde(default)]
@@ -129,21 +253,26 @@ fn boxed(words: Vec<String>) -> Box<[Box<str>]> {
 }
 
 impl Point {
-    fn spec(self) -> Result<(DpId, DpSpec), &'static str> {
+    fn meaning(&self, line: usize) -> PointMeaning {
+        let (event, history, hidden) = (self.event, self.history, self.hidden);
+        PointMeaning { line, name: self.name.clone(), event, history, hidden, typed: self.kind.is_some() }
+    }
+
+    fn spec(self, told: Kind) -> Result<DpSpec, &'static str> {
         let number = self.min.is_some() || self.max.is_some() || self.step.is_some() || self.scale.is_some();
-        if (number || self.unit.is_some()) != (self.kind == Kind::Value) && self.kind != Kind::Value {
+        if (number || self.unit.is_some()) && told != Kind::Value {
             return Err("min, max, step, scale and unit are for the type value");
         }
-        if self.range.is_some() != (self.kind == Kind::Enum) {
+        if self.range.is_some() != (told == Kind::Enum) {
             return Err("the type enum has a range, other types have none");
         }
-        if self.labels.is_some() != (self.kind == Kind::Bitmap) {
+        if self.labels.is_some() != (told == Kind::Bitmap) {
             return Err("the type bitmap has labels, other types have none");
         }
-        if self.maxlen.is_some() && !matches!(self.kind, Kind::String | Kind::Raw) {
+        if self.maxlen.is_some() && !matches!(told, Kind::String | Kind::Raw) {
             return Err("maxlen is for the types string and raw");
         }
-        let kind = match self.kind {
+        let kind = match told {
             Kind::Bool => DpKind::Bool,
             Kind::Value => {
                 let (Some(min), Some(max)) = (self.min, self.max) else {
@@ -166,8 +295,53 @@ impl Point {
             Mode::Wr => Access::Wr,
         };
         let (action, passive, trigger) = (self.action, self.passive, self.trigger.into());
-        Ok((DpId(self.id), DpSpec { action, passive, trigger, ..DpSpec::new(self.code, kind, access) }))
+        Ok(DpSpec { action, passive, trigger, ..DpSpec::new(self.code, kind, access) })
     }
+}
+
+/// The line of a place in a text, counted from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).map_or(1, |before| before.matches('\n').count() + 1)
+}
+
+/// Reads one file. `file` names it in messages.
+///
+/// # Errors
+/// Not TOML, unknown fields, points with contradictory facts: with line and field.
+pub fn parse(file: &str, text: &str) -> Result<ProfileFile, ProfileError> {
+    let read: File =
+        toml::from_str(text).map_err(|e| ProfileError::Syntax { file: file.into(), source: Box::new(e) })?;
+    let mut schema = BTreeMap::new();
+    let mut points = BTreeMap::new();
+    for point in read.points {
+        let id = *point.id.get_ref();
+        let line = line_of(text, point.id.span().start);
+        let wrong = |what| ProfileError::Point { file: file.into(), line, point: id, what };
+        if points.insert(DpId(id), point.meaning(line)).is_some() {
+            return Err(wrong("listed twice"));
+        }
+        if let Some(kind) = point.kind {
+            schema.insert(DpId(id), point.spec(kind).map_err(wrong)?);
+        }
+    }
+    let entities =
+        read.entities.into_iter().map(|e| (line_of(text, e.span().start), e.into_inner())).collect();
+    Ok(ProfileFile {
+        name: read.name,
+        products: read.products,
+        product_numbers: read.product_numbers,
+        schema_id: read.schema_id,
+        schema: Schema(schema),
+        meaning: Meaning {
+            class: read.class,
+            pattern: read.pattern,
+            points,
+            entities,
+            refresh: read.refresh,
+            metering: read.metering,
+            stale_after: read.stale_after,
+        },
+    })
 }
 
 impl Profiles {
@@ -184,25 +358,21 @@ impl Profiles {
     }
 
     fn add(&mut self, file: &'static str, text: &str) -> Result<(), ProfileError> {
-        let wrong = |what: String| ProfileError::Wrong { file, what };
-        let read: File =
-            toml::from_str(text).map_err(|e| ProfileError::Syntax { file, source: Box::new(e) })?;
-        let mut points = BTreeMap::new();
-        for point in read.points {
-            let id = point.id;
-            let (dp, spec) = point.spec().map_err(|what| ProfileError::Point { file, point: id, what })?;
-            if points.insert(dp, spec).is_some() {
-                return Err(ProfileError::Point { file, point: id, what: "listed twice" });
-            }
+        let wrong = |what: String| ProfileError::Wrong { file: file.into(), what };
+        let read = parse(file, text)?;
+        if let Some((id, point)) = read.meaning.points.iter().find(|(_, p)| !p.typed) {
+            let (line, point) = (point.line, id.0);
+            return Err(ProfileError::Point { file: file.into(), line, point, what: "its type is missing" });
         }
         if read.schema_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_SCHEMA_ID) {
             return Err(wrong(format!("a schema id has 1 to {MAX_SCHEMA_ID} characters")));
         }
-        if landfall_book::device::checked_name(&read.name).is_err() {
+        let name = read.name.unwrap_or_default();
+        if landfall_book::device::checked_name(&name).is_err() {
             return Err(wrong("the name won't do for a device".to_owned()));
         }
-        let schema = Arc::new(Schema(points));
-        let profile = Arc::new(Profile { name: read.name, schema_id: read.schema_id, schema });
+        let schema = Arc::new(read.schema);
+        let profile = Arc::new(Profile { name, schema_id: read.schema_id, schema });
         for product in read.products {
             if self.by_product.insert(product.clone(), Arc::clone(&profile)).is_some() {
                 return Err(wrong(format!("another profile has the product {product}")));
@@ -241,8 +411,8 @@ impl Profiles {
 
 macro_rules! profiles {
     ($($file:literal)*) => {
-        /// The files of `profiles/`; a test holds this list and the folder together.
-        const FILES: &[(&str, &str)] =
+        /// The files of `profiles/`, names and texts; a test holds this list and the folder together.
+        pub const FILES: &[(&str, &str)] =
             &[$(($file, include_str!(concat!("../../../../profiles/", $file)))),*];
     };
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_proto::dp::{DpId, Dps};
-use landfall_proto::schema::{DpSpec, MisfitError, Schema};
-use serde_json::{Map, Value};
+use landfall_proto::dp::DpId;
+use landfall_proto::schema::{DpKind, DpSpec, MisfitError, Schema};
 
-use super::Source;
+use super::attribute::Attribute;
+use super::{Source, names};
 
 /// What a device is, for those who show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,6 +40,34 @@ pub enum Class {
     Other,
 }
 
+impl Class {
+    /// All classes with their words.
+    pub const WORDS: [(Self, &'static str); 12] = [
+        (Self::Plug, "plug"),
+        (Self::Switch, "switch"),
+        (Self::Light, "light"),
+        (Self::Cover, "cover"),
+        (Self::Fan, "fan"),
+        (Self::Thermostat, "thermostat"),
+        (Self::Dimmer, "dimmer"),
+        (Self::Sensor, "sensor"),
+        (Self::Gateway, "gateway"),
+        (Self::Infrared, "infrared"),
+        (Self::Actor, "actor"),
+        (Self::Other, "other"),
+    ];
+
+    /// Its stable word, as profiles write it.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(c, _)| *c == self).map_or("other", |(_, w)| w)
+    }
+
+    /// The class with this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, w)| *w == word).map(|(c, _)| *c)
+    }
+}
+
 /// One point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
@@ -47,12 +75,34 @@ pub struct Point {
     pub spec: DpSpec,
     /// Name of its attribute in states and commands: `switch_1`, `power`, `dp_101`. Unique in a definition.
     pub name: String,
-    /// Where it came from.
+    /// Where its type and limits came from.
     pub source: Source,
+    /// Facts that came from elsewhere: `code`, `unit`, `range`, `scale`, `labels`, `access`, `action`, `name`.
+    pub also: Vec<(&'static str, Source)>,
     /// A pushed repeat is an event (a button).
     pub event: bool,
     /// The last value is worth a line in the history.
     pub history: bool,
+    /// Not offered to people: calibration, the delta point. It is read all the same.
+    pub hidden: bool,
+}
+
+impl Point {
+    /// A point with this name, and the rest as its code says.
+    pub fn new(name: impl Into<String>, spec: DpSpec, source: Source) -> Self {
+        let hidden = names::hidden(&spec.code);
+        let history = !hidden && !matches!(spec.kind, DpKind::String(_) | DpKind::Raw(_));
+        let event = names::event(&spec.code);
+        Self { spec, name: name.into(), source, also: Vec::new(), event, history, hidden }
+    }
+
+    /// The unit that people see: amperes where the device counts milliamperes. Empty where there is none.
+    pub fn unit(&self) -> &str {
+        match &self.spec.kind {
+            DpKind::Value { unit, .. } => names::unit(unit).0,
+            _ => "",
+        }
+    }
 }
 
 /// How to have a device measure.
@@ -96,6 +146,10 @@ pub struct Definition {
     pub metering: Option<Metering>,
     /// Readings that were not reported for so long are stale; `None`: never.
     pub stale_after: Option<Duration>,
+    /// Where the facts that belong to no single point came from: `name`, `class`, `metering`, `refresh`.
+    pub sources: Vec<(&'static str, Source)>,
+    /// What several points say together, or one says in its own code: lights, covers... Their points are not read plainly.
+    pub(crate) attributes: Vec<Attribute>,
 }
 
 /// Why attributes can't be written.
@@ -133,27 +187,5 @@ impl WriteError {
             Self::Point(MisfitError::WrongType { .. }) => "dp.wrong_type",
             Self::Point(_) => "dp.out_of_range",
         }
-    }
-}
-
-impl Definition {
-    /// Points as people read them: attributes by name, scaled to their units.
-    pub fn read(&self, dps: &Dps) -> Map<String, Value> {
-        let _ = dps;
-        Map::new()
-    }
-
-    /// What to set so that these attributes become so, given the points as they are. Absolute values only.
-    ///
-    /// # Errors
-    /// Unknown attribute, or a value that does not fit.
-    pub fn write(&self, attributes: &Map<String, Value>, now: &Dps) -> Result<Dps, WriteError> {
-        let _ = (attributes, now);
-        Ok(Dps::default())
-    }
-
-    /// What can be read and written, as zigbee2mqtt's `exposes` has it.
-    pub fn exposes(&self) -> Value {
-        Value::Array(Vec::new())
     }
 }

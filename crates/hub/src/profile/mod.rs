@@ -1,7 +1,32 @@
 //! What a data point means: definitions as data, and where each fact came from.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`definition`] | what the points of one device mean |
+//! | [`convert`] | attributes by name from points, points from attributes, what can be read and written |
+//! | [`attribute`] | attributes that are more than one plain point: lights, covers, infrared... |
+//! | [`entity`] | points that belong together, as profiles write them |
+//! | [`derive`] | what the codes of points say together |
+//! | [`guess`] | what numbers and types of points say when nothing is known |
+//! | [`import`] | what other programs and the vendor write |
+//! | [`layer`] | what one source says, and how several become one definition |
+//! | [`registry`] | all sources: built in, of the owner, of the book |
+//! | [`number`] | exact decimals |
+//! | [`names`] | what people call points |
 
+mod attribute;
+mod convert;
 mod definition;
+mod derive;
+mod entity;
+mod guess;
+mod import;
+mod layer;
+mod names;
+mod number;
+mod registry;
 mod source;
 
 pub use definition::{Class, Definition, Metering, Point, Recipe, WriteError};
+pub use registry::{DefinitionError, Definitions, KnownSchemas};
 pub use source::Source;

@@ -440,7 +440,7 @@ fn facts(id: &str, name: &str) -> Facts {
 
 fn point(name: &str, kind: DpKind, access: Access) -> Point {
     let source = Source::Profile("test".into());
-    Point { spec: DpSpec::new(name, kind, access), name: name.into(), source, event: false, history: true }
+    Point { history: true, ..Point::new(name, DpSpec::new(name, kind, access), source) }
 }
 
 fn number(max: i64, scale: u8, unit: &str) -> DpKind {
@@ -494,7 +494,7 @@ fn plug() -> DeviceView {
         ],
     );
     meaning.metering = Some(Metering {
-        delta: Some((DpId(17), 1_000_000)),
+        delta: Some((DpId(17), 1_000)),
         power: Some((DpId(19), 100)),
         voltage: Some((DpId(20), 100)),
         current: Some((DpId(18), 1_000)),

@@ -69,22 +69,28 @@ fn faults_name_file_and_point() {
     let point = |rest: &str| fault(&format!("name = \"X\"\n[[point]]\nid = 7\n{rest}"));
     assert!(fault("name = 5").starts_with("x.toml: "));
     assert!(fault("name = \"X\"\ncolour = 1").contains("colour"));
-    assert_eq!(point("type = \"value\"\nmin = 0"), "x.toml: point 7: the type value has min and max");
-    assert_eq!(point("type = \"enum\""), "x.toml: point 7: the type enum has a range, other types have none");
+    assert_eq!(point("type = \"value\"\nmin = 0"), "x.toml: line 3: point 7: the type value has min and max");
+    assert_eq!(
+        point("type = \"enum\""),
+        "x.toml: line 3: point 7: the type enum has a range, other types have none"
+    );
     assert_eq!(
         point("type = \"bool\"\nunit = \"W\""),
-        "x.toml: point 7: min, max, step, scale and unit are for the type value"
+        "x.toml: line 3: point 7: min, max, step, scale and unit are for the type value"
     );
     assert_eq!(
         point("type = \"bool\"\nlabels = [\"a\"]"),
-        "x.toml: point 7: the type bitmap has labels, other types have none"
+        "x.toml: line 3: point 7: the type bitmap has labels, other types have none"
     );
     assert_eq!(
         point("type = \"bool\"\nmaxlen = 3"),
-        "x.toml: point 7: maxlen is for the types string and raw"
+        "x.toml: line 3: point 7: maxlen is for the types string and raw"
     );
     assert!(point("type = \"value\"\nmin = 5\nmax = 1").contains("min is above max"));
-    assert_eq!(point("type = \"bool\"\n[[point]]\nid = 7\ntype = \"bool\""), "x.toml: point 7: listed twice");
+    assert_eq!(
+        point("type = \"bool\"\n[[point]]\nid = 7\ntype = \"bool\""),
+        "x.toml: line 6: point 7: listed twice"
+    );
     assert_eq!(
         fault("name = \"X\"\nproduct_numbers = [\"22\"]"),
         "x.toml: \"22\" is no product number of 8 digits"

@@ -57,7 +57,7 @@ pub(super) fn definition(points: &[(u16, DpKind, Access)]) -> Definition {
         let spec = DpSpec::new(format!("code_{n}"), kind.clone(), *access);
         let name = format!("dp_{n}");
         schema.0.insert(DpId(*n), spec.clone());
-        let point = Point { spec, name, source: Source::Owner, event: false, history: true };
+        let point = Point { event: false, history: true, ..Point::new(name, spec, Source::Owner) };
         definition.points.insert(DpId(*n), point);
     }
     definition.schema = Arc::new(schema);
