@@ -13,6 +13,7 @@
 //! | [`settings`] | the settings: file, variables, options |
 //! | [`client`] | the command line's way to a running hub |
 
+pub mod api;
 pub mod bus;
 pub mod client;
 pub mod core;

@@ -17,15 +17,15 @@ pub struct Problem {
 /// Whose fault a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// What was asked makes no sense (400, 422).
+    /// What was asked makes no sense (422).
     Asked,
     /// It doesn't exist (404).
     Unknown,
     /// It stands against what is there (409).
     Conflict,
-    /// The device did not do it, or is not there (502, 504).
+    /// The device did not do it, or is not there (409: 5xx is always our own fault).
     Device,
-    /// Too much at once (429, 503).
+    /// Too much at once (429).
     Busy,
     /// Our own (500): disk, bug.
     Ours,

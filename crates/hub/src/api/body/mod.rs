@@ -1,0 +1,20 @@
+//! How things look as JSON. All times are milliseconds since 1970-01-01 UTC, in fields that end in `_ms`; durations too.
+
+mod device;
+mod history;
+mod report;
+mod request;
+
+pub use device::{
+    DefinitionBody, DeviceBody, DeviceList, DpsBody, EnergyNow, LineBody, PointBody, PointMeaning,
+    PresenceBody,
+};
+pub(in crate::api) use history::Scaling;
+pub use history::{BarBody, EnergyBody, EventBody, EventList, HistoryBody, SampleBody, SeriesBody};
+pub use report::{
+    BackupBody, FoundBody, FreshBody, HealthBody, ImportBody, Imported, KeyBody, OutcomeBody, ScanBody,
+    StateBody, StatusBody, TokenBody, TokenList, VerdictBody, WindowBody, WindowList,
+};
+pub use request::{
+    AddBody, CommandBody, EditBody, KeyText, PointValue, TimerBody, TimersBody, TokenAsked, WindowAsked,
+};
