@@ -1,0 +1,266 @@
+//! Starting and ending.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use landfall_cloud::book_backend::BookBackend;
+use landfall_cloud::clock::Clock;
+use landfall_cloud::shared::Shared;
+use landfall_link::scan::{Interface, Ports};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Hub;
+use super::cloud::{CloudLine, FEED};
+use super::finder::Finder;
+use super::inbox::Inbox;
+use super::lan::Lan;
+use super::roster::Roster;
+use super::task::{Brain, Lines};
+use super::views::Views;
+use crate::bus::Bus;
+use crate::core::{Action, Core, Settings};
+use crate::model::Seq;
+use crate::profile::Definition;
+use crate::store::{Health, Store, StoreError, Writer};
+
+/// Numbers of changes that are left out after a restart: those of changes that were told and not stored before a crash must
+/// not come again.
+const UNSTORED: u64 = 1_000;
+/// How long the end may wait for connections to be closed.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// How devices that are not where the book has them are found.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    /// Ports of beacons, questions and answers.
+    pub ports: Ports,
+    /// The address that sockets are bound to. 0.0.0.0 except in tests.
+    pub listen: Ipv4Addr,
+    /// Interfaces to ask from; `None`: all.
+    pub interfaces: Option<Vec<Interface>>,
+    /// How long a scan that a person asked for takes.
+    pub scan: Duration,
+    /// How long a question of our own holds the port of the answers. While it does, other programs of this machine miss them.
+    pub question: Duration,
+    /// Time between two questions of our own, which are asked only while a device is missed.
+    pub every: Duration,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            ports: Ports::default(),
+            listen: Ipv4Addr::UNSPECIFIED,
+            interfaces: None,
+            scan: Duration::from_secs(7),
+            question: Duration::from_secs(2),
+            every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How often devices are asked to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refreshing {
+    /// As their definitions say.
+    #[default]
+    AsDefined,
+    /// This often, where their definitions say anything.
+    Every(Duration),
+    /// Never.
+    Off,
+}
+
+impl Refreshing {
+    /// A definition with this in it.
+    pub(super) fn apply(self, definition: Arc<Definition>) -> Arc<Definition> {
+        let Some(recipe) = &definition.refresh else { return definition };
+        let refresh = match self {
+            Self::AsDefined => return definition,
+            Self::Every(every) => Some(crate::profile::Recipe { every, ..recipe.clone() }),
+            Self::Off => None,
+        };
+        Arc::new(Definition { refresh, ..Definition::clone(&definition) })
+    }
+}
+
+/// How a hub is set up.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    /// Whether connections to devices are opened.
+    pub lan: bool,
+    /// Whether and how devices are looked for.
+    pub discovery: Option<Discovery>,
+    /// No line for this long, and a device is called offline.
+    pub grace: Duration,
+    /// The home's time zone.
+    pub zone: jiff::tz::TimeZone,
+    /// Price of a kWh in thousandths of the currency, where known.
+    pub price_milli: Option<i64>,
+    /// How often devices are asked to measure.
+    pub refresh: Refreshing,
+}
+
+impl HubConfig {
+    /// The usual, for a home in this time zone: LAN and discovery on, a grace of 20 s, no price.
+    pub fn new(zone: jiff::tz::TimeZone) -> Self {
+        Self {
+            lan: true,
+            discovery: Some(Discovery::default()),
+            grace: Duration::from_secs(20),
+            zone,
+            price_milli: None,
+            refresh: Refreshing::default(),
+        }
+    }
+}
+
+/// Why a hub did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What an earlier run kept can't be read.
+    #[error("what the hub kept can't be read")]
+    Store(#[from] StoreError),
+}
+
+impl Hub {
+    /// Starts a hub: on return it knows its devices and what an earlier run kept, and its lines are being opened. `writer` is
+    /// that of `store`; both are closed by [`shutdown`](Self::shutdown).
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn start(
+        config: HubConfig,
+        clock: Clock,
+        store: Arc<dyn Store>,
+        writer: Writer,
+        book: Arc<BookBackend>,
+        cloud: Option<Arc<Shared>>,
+    ) -> Result<Arc<Self>, StartError> {
+        let remembered = store.remembered().await?;
+        let last = match remembered.last {
+            Seq(0) => Seq(0),
+            Seq(last) => Seq(last.saturating_add(UNSTORED)),
+        };
+        let (lines_end, end, tasks) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let (inbox, outbox) = Inbox::new();
+        let (bus, views) = (Arc::new(Bus::new(last)), Arc::new(Views::default()));
+        let lan = Arc::new(Lan::new(config.lan, inbox.clone(), Arc::clone(&book), clock, tasks.clone()));
+        let roster =
+            Arc::new(Roster::new(Arc::clone(&book), inbox.clone(), Arc::clone(&lan), config.refresh));
+        // Open before the devices are looked at, so that nothing is missed in between.
+        let feed = cloud.as_ref().map(|shared| shared.feed(FEED));
+        let cloud = cloud.map(|shared| Arc::new(CloudLine::new(shared, inbox.clone(), tasks.clone())));
+        let finder =
+            Arc::new(Finder::new(config.discovery.clone(), Arc::clone(&lan), Arc::clone(&book), clock));
+        let settings = Settings {
+            grace: config.grace,
+            zone: config.zone.clone(),
+            price_milli: config.price_milli,
+            last,
+        };
+        let mut brain = Brain {
+            core: Core::new(settings),
+            clock,
+            outbox,
+            lines: Lines { lan: Arc::clone(&lan), cloud: cloud.clone() },
+            views: Arc::clone(&views),
+            bus: Arc::clone(&bus),
+            writer: writer.clone(),
+            waiting: HashMap::new(),
+        };
+        let saved = remembered.saved.into_iter();
+        let restore = saved.map(|s| Action::Restore { device: s.device.as_ref().clone(), text: s.text });
+        brain.begin(restore.chain(std::iter::once(roster.first())));
+        let brain = tokio::spawn(brain.run(end.clone()));
+
+        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let ended = lines_end.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = task => {}
+                }
+            });
+        };
+        spawn(Box::pin(Arc::clone(&lan).listen()));
+        if let (Some(cloud), Some(feed)) = (&cloud, feed) {
+            spawn(Box::pin(Arc::clone(cloud).listen(feed, Arc::clone(&roster))));
+        }
+        roster.open_lines().await;
+        spawn(Box::pin(Arc::clone(&roster).follow()));
+        spawn(Box::pin(Arc::clone(&finder).run()));
+        spawn(Box::pin(tell_health(writer.clone(), inbox.clone())));
+        Ok(Arc::new(Self {
+            clock,
+            zone: config.zone,
+            started_ms: clock.unix_ms(),
+            bus,
+            store,
+            writer,
+            book,
+            views,
+            inbox,
+            roster,
+            lan,
+            cloud,
+            finder,
+            commands: AtomicU64::new(1),
+            lines: lines_end,
+            end,
+            tasks,
+            brain: std::sync::Mutex::new(Some(brain)),
+        }))
+    }
+
+    /// Ends it in order: lines, brain, store. Commands that are under way end as nobody knows.
+    pub async fn shutdown(&self) {
+        self.lines.cancel();
+        if tokio::time::timeout(CLOSING, self.lan.end()).await.is_err() {
+            tracing::warn!("connections to devices were not closed in time");
+        }
+        self.tasks.close();
+        if tokio::time::timeout(CLOSING, self.tasks.wait()).await.is_err() {
+            tracing::warn!("commands that were under way did not end in time");
+        }
+        self.end.cancel();
+        let brain = self.brain.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(brain) = brain
+            && let Err(error) = brain.await
+        {
+            tracing::error!(%error, "the hub's task failed");
+        }
+        if !self.writer.close().await {
+            tracing::warn!("the store did not take the last changes");
+        }
+        self.store.close().await;
+    }
+}
+
+/// Tells when the store fails and when it is well again.
+async fn tell_health(writer: Writer, inbox: Inbox) {
+    let mut health = writer.health();
+    loop {
+        let told = match &*health.borrow_and_update() {
+            Health::Well { dropped: 0 } => None,
+            Health::Well { dropped } => Some((
+                "store.healed",
+                format!("the store works again; {dropped} rows were dropped since the start"),
+            )),
+            Health::Failing { why } => Some(("store.failed", why.clone())),
+        };
+        if let Some((code, text)) = told
+            && !inbox.act(Action::Tell { code, text }).await
+        {
+            return;
+        }
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The hub on real sockets, with virtual devices of `landfall-sim`.
+
+mod book;
+mod cloud;
+mod lan;
+mod world;
