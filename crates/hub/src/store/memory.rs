@@ -42,6 +42,11 @@ impl Memory {
         Self::default()
     }
 
+    /// An empty one that keeps changes and events for so long.
+    pub fn with_retention(retention: Retention) -> Self {
+        Self { retention, ..Self::default() }
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,7 +54,9 @@ impl Memory {
 
 impl Tables {
     fn series(&self, query: &HistoryQuery, dp: DpId, rows: &BTreeMap<u64, DpValue>) -> Option<Series> {
-        let range = || rows.range(query.from_ms..query.to_ms.max(query.from_ms));
+        // Steps are whole: the first is the one that the time begins in.
+        let from = query.from_ms - query.step_ms.map_or(0, |step| query.from_ms % step.max(1));
+        let range = || rows.range(from..query.to_ms.max(from));
         let Some(step) = query.step_ms else {
             let mut samples: Vec<_> = range()
                 .take(query.limit + 1)
@@ -62,7 +69,7 @@ impl Tables {
         if !range().any(|(_, v)| number(v).is_some()) {
             return self.series(&HistoryQuery { step_ms: None, ..query.clone() }, dp, rows);
         }
-        let carry = rows.range(..query.from_ms).rev().find_map(|(_, v)| number(v));
+        let carry = rows.range(..from).rev().find_map(|(_, v)| number(v));
         let mut fold = Fold::new(step, carry);
         for (at, value) in range() {
             if let Some(value) = number(value) {

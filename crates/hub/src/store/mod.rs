@@ -1,9 +1,14 @@
 //! History: what points were, what energy was used, what happened. SQLite by default, PostgreSQL by configuration.
 
 mod bars;
+pub mod export;
 mod fold;
 pub mod memory;
 mod rows;
+mod settings;
+mod sql;
+#[cfg(test)]
+mod suite;
 pub mod writer;
 
 use std::sync::Arc;
@@ -16,6 +21,8 @@ use landfall_proto::id::DeviceId;
 use crate::model::{MilliWattHours, Seq};
 pub use bars::MOST_BARS;
 pub use memory::Memory;
+pub use settings::{Password, Place, PostgresSettings, configured, open};
+pub use sql::SqlStore;
 pub use writer::{Health, Writer};
 
 /// A value of a point at a time.

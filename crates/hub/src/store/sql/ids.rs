@@ -1,0 +1,136 @@
+//! Small numbers for devices and their points.
+
+use std::collections::{HashMap, HashSet};
+
+use landfall_proto::dp::DpId;
+use landfall_proto::id::DeviceId;
+
+use super::super::fold::WIDTHS;
+use super::database::Transaction;
+
+/// What the writer knows: numbers that the database gave, and which series got changes since they were rolled up.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    devices: HashMap<DeviceId, Device>,
+    pub(super) active: Active,
+}
+
+#[derive(Debug)]
+struct Device {
+    id: i64,
+    series: HashMap<DpId, i64>,
+}
+
+/// Series to be rolled up, for each width. `None`: nobody knows, so all (after a start or a failure).
+#[derive(Debug, Default)]
+pub(super) struct Active([Option<HashSet<i64>>; WIDTHS.len()]);
+
+impl Active {
+    pub(super) fn add(&mut self, series: i64) {
+        for set in self.0.iter_mut().flatten() {
+            set.insert(series);
+        }
+    }
+
+    /// Takes those of a width; from now on it is known again.
+    pub(super) fn take(&mut self, level: usize) -> Option<HashSet<i64>> {
+        self.0[level].replace(HashSet::new())
+    }
+
+    /// They could not be rolled up.
+    pub(super) fn lost(&mut self, level: usize) {
+        self.0[level] = None;
+    }
+}
+
+impl Ids {
+    /// Numbers change: all are asked for anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn device(&self, device: &DeviceId) -> Option<i64> {
+        self.devices.get(device).map(|d| d.id)
+    }
+
+    pub(super) fn series(&self, device: &DeviceId, dp: DpId) -> Option<i64> {
+        self.devices.get(device)?.series.get(&dp).copied()
+    }
+}
+
+/// Numbers that were given within a transaction, which the writer may know once that is kept.
+#[derive(Debug)]
+pub(super) struct Fresh<'a> {
+    ids: &'a Ids,
+    devices: HashMap<DeviceId, i64>,
+    series: HashMap<(DeviceId, DpId), i64>,
+}
+
+impl<'a> Fresh<'a> {
+    pub(super) fn new(ids: &'a Ids) -> Self {
+        Self { ids, devices: HashMap::new(), series: HashMap::new() }
+    }
+
+    pub(super) async fn device(
+        &mut self,
+        transaction: &mut dyn Transaction,
+        device: &DeviceId,
+    ) -> Result<i64, sqlx::Error> {
+        if let Some(id) = self.ids.device(device).or_else(|| self.devices.get(device).copied()) {
+            return Ok(id);
+        }
+        let sql = "INSERT INTO devices (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET name = excluded.name \
+                   RETURNING id";
+        let rows = transaction.rows(sql, &[device.as_str().into()]).await?;
+        let id = rows.first().ok_or(sqlx::Error::RowNotFound)?[0].int();
+        self.devices.insert(device.clone(), id);
+        Ok(id)
+    }
+
+    pub(super) async fn series(
+        &mut self,
+        transaction: &mut dyn Transaction,
+        device: &DeviceId,
+        dp: DpId,
+    ) -> Result<i64, sqlx::Error> {
+        if let Some(id) = self.ids.series(device, dp) {
+            return Ok(id);
+        }
+        let key = (device.clone(), dp);
+        if let Some(id) = self.series.get(&key) {
+            return Ok(*id);
+        }
+        let device = self.device(transaction, device).await?;
+        let sql = "INSERT INTO series (device, dp) VALUES ($1, $2) \
+                   ON CONFLICT (device, dp) DO UPDATE SET dp = excluded.dp RETURNING id";
+        let rows = transaction.rows(sql, &[device.into(), i64::from(dp.0).into()]).await?;
+        let id = rows.first().ok_or(sqlx::Error::RowNotFound)?[0].int();
+        self.series.insert(key, id);
+        Ok(id)
+    }
+
+    /// What was given, to be [known](Ids::know) once it is kept.
+    pub(super) fn given(self) -> Given {
+        Given { devices: self.devices, series: self.series }
+    }
+}
+
+/// What a transaction that is kept gave.
+#[derive(Debug)]
+pub(super) struct Given {
+    devices: HashMap<DeviceId, i64>,
+    series: HashMap<(DeviceId, DpId), i64>,
+}
+
+impl Ids {
+    pub(super) fn know(&mut self, given: Given) {
+        for (device, id) in given.devices {
+            self.devices.insert(device, Device { id, series: HashMap::new() });
+        }
+        for ((device, dp), id) in given.series {
+            if let Some(device) = self.devices.get_mut(&device) {
+                device.series.insert(dp, id);
+            }
+        }
+    }
+}
