@@ -157,7 +157,8 @@ impl Open {
 /// Which roll-up serves a step, by its place in [`WIDTHS`]; the step, widened to a multiple of that width. `finest` is
 /// the finest roll-up that reaches back far enough; 0 also stands for the changes themselves.
 pub(super) fn plan(step_ms: u64, finest: Option<usize>) -> (Option<usize>, u64) {
-    let step = step_ms.max(1).max(finest.map_or(0, |f| WIDTHS[f]));
+    // No step of centuries: sums shall not overflow.
+    let step = step_ms.clamp(1, 1 << 50).max(finest.map_or(0, |f| WIDTHS[f]));
     // A step that is no multiple is widened, by less than half of itself.
     let serves = |w: u64| step >= w && (step.is_multiple_of(w) || step >= 2 * w);
     let widest = WIDTHS.iter().rposition(|w| serves(*w));

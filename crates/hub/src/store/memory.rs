@@ -59,7 +59,7 @@ impl Tables {
         let range = || rows.range(from..query.to_ms.max(from));
         let Some(step) = query.step_ms else {
             let mut samples: Vec<_> = range()
-                .take(query.limit + 1)
+                .take(query.limit.saturating_add(1))
                 .map(|(at, v)| Sample::Value { at_ms: *at, value: v.clone() })
                 .collect();
             let cut = samples.len() > query.limit;

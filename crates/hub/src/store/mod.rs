@@ -93,7 +93,8 @@ pub struct Batch {
 pub struct Remembered {
     /// What the core saved.
     pub saved: Vec<SavedRow>,
-    /// Number of the last change that was stored.
+    /// Number of the last change that was stored. A run that was killed, or whose store failed, may have numbered further
+    /// changes: who told them to others goes on with a leap.
     pub last: Seq,
 }
 
