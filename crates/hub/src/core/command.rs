@@ -134,10 +134,7 @@ impl Core {
         let device = Arc::clone(&pending.device);
         self.with(&device, now, effects, |device, ctx| {
             device.busy += 1;
-            let (holder, cid) = match device.gateway() {
-                Some((gateway, cid)) => (gateway.clone(), Some(cid.clone())),
-                None => (DeviceId::clone(&device.id), None),
-            };
+            let (holder, cid) = device.holder();
             ctx.out.act(Effect::Send {
                 id,
                 device: holder,

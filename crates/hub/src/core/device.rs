@@ -15,7 +15,7 @@ use super::presence::{Facts as PresenceFacts, Reach};
 use super::saved::{self, Saved};
 use super::wake::Wake;
 use super::{Effect, Known, Moment, NoWay, route};
-use crate::model::{DeviceView, EnergyView, Line, LineState, LineView, Origin, Outcome, Seq, What};
+use crate::model::{DeviceView, EnergyView, Line, LineState, LineView, Origin, Outcome, Presence, Seq, What};
 
 /// Heard again and again without any change, it is saved this often.
 const SAVE: Duration = Duration::from_mins(10);
@@ -27,6 +27,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 pub(super) struct Device {
     pub(super) id: Arc<DeviceId>,
     pub(super) known: Known,
+    /// The gateway that holds its lines, by its id as it is now, and its id there.
+    pub(super) gateway: Option<(DeviceId, Cid)>,
     lan: LineOf,
     cloud: LineOf,
     reach: Reach,
@@ -64,6 +66,7 @@ impl Device {
         let mut device = Self {
             id: Arc::new(known.facts.id.clone()),
             known,
+            gateway: None,
             lan: LineOf::default(),
             cloud: LineOf::default(),
             reach: Reach::new(now),
@@ -118,10 +121,12 @@ impl Device {
         self.energy.is_some()
     }
 
-    /// The device that holds its line: itself, or its gateway; and its id there.
-    pub(super) fn gateway(&self) -> Option<(&DeviceId, &Cid)> {
-        let facts = &self.known.facts;
-        facts.parent.as_ref().zip(facts.cid.as_ref())
+    /// Where commands for it go: the device that holds the line, and its id there if that is its gateway.
+    pub(super) fn holder(&self) -> (DeviceId, Option<Cid>) {
+        match &self.gateway {
+            Some((gateway, cid)) => (gateway.clone(), Some(cid.clone())),
+            None => (DeviceId::clone(&self.id), None),
+        }
     }
 
     pub(super) fn lane(&self, line: Line) -> &LineOf {
@@ -198,16 +203,39 @@ impl Device {
         if let Some(view) = self.lane_mut(line).news() {
             self.tell(ctx, What::Line { line, view });
         }
+        self.fell(line, ctx);
+    }
+
+    /// What the energy account makes of a line that is not up.
+    fn fell(&mut self, line: Line, ctx: &mut Ctx<'_>) {
+        if self.lane(line).is_up() {
+            return;
+        }
+        if let (Some(account), Some(metering)) = (&mut self.energy, &self.known.definition.metering) {
+            account.fell(line, metering, ctx.calendar, ctx.settings, &mut self.notes);
+            self.tell_notes(ctx);
+        }
+    }
+
+    fn tell_notes(&mut self, ctx: &mut Ctx<'_>) {
+        let mut notes = std::mem::take(&mut self.notes);
+        for (code, text) in notes.drain(..) {
+            self.save = true;
+            self.tell(ctx, What::EnergyNote { code, text });
+        }
+        self.notes = notes;
     }
 
     /// The gateway's lines, which are this sub-device's.
-    pub(super) fn follow(&mut self, lan: &Arc<LineView>, cloud: &Arc<LineView>, ctx: &Ctx<'_>) {
+    pub(super) fn follow(&mut self, lan: &Arc<LineView>, cloud: &Arc<LineView>, ctx: &mut Ctx<'_>) {
         let was_possible = self.presence_facts(ctx.settings.grace).possible;
         self.dirty |= self.lan.follow(lan);
         self.dirty |= self.cloud.follow(cloud);
         if !was_possible {
             self.reach.possible(ctx.now);
         }
+        self.fell(Line::Lan, ctx);
+        self.fell(Line::Cloud, ctx);
     }
 
     /// What the gateway says of it.
@@ -260,12 +288,7 @@ impl Device {
             let heard = Heard { line, origin, dps: &dps, device_ms, up, now: ctx.now };
             account.hear(metering, heard, ctx.calendar, ctx.settings, &mut self.notes);
         }
-        let mut notes = std::mem::take(&mut self.notes);
-        for (code, text) in notes.drain(..) {
-            self.save = true;
-            self.tell(ctx, What::EnergyNote { code, text });
-        }
-        self.notes = notes;
+        self.tell_notes(ctx);
     }
 
     /// A command over this line ended so.
@@ -326,7 +349,7 @@ impl Device {
     fn energy_view(&self, ctx: &Ctx<'_>) -> Option<EnergyView> {
         let metering = self.known.definition.metering.as_ref();
         let account = self.energy.as_ref().filter(|a| metering.is_some() || a.is_used())?;
-        let points = (self.reach.presence == crate::model::Presence::Online).then(|| self.points.views());
+        let points = (self.reach.presence == Presence::Online).then(|| self.points.views());
         Some(account.view(metering, points, ctx.calendar, ctx.settings))
     }
 
@@ -338,7 +361,7 @@ impl Device {
         let mut reach = std::mem::replace(&mut self.reach, Reach::new(now));
         let moved = reach.judge(facts, now, || self.cause());
         self.reach = reach;
-        let online = self.reach.presence == crate::model::Presence::Online;
+        let online = self.reach.presence == Presence::Online;
         if moved {
             self.tell(ctx, What::Presence(self.reach.presence.clone()));
             if !online && let Some(account) = &mut self.energy {
@@ -395,10 +418,7 @@ impl Device {
             return;
         }
         self.refresh_at = Some((at + every).max(now + every / 2));
-        let (device, cid) = match self.gateway() {
-            Some((gateway, cid)) => (gateway.clone(), Some(cid.clone())),
-            None => (DeviceId::clone(&self.id), None),
-        };
+        let (device, cid) = self.holder();
         ctx.out.act(Effect::Refresh { device, cid, line, points: recipe.points.clone() });
     }
 
@@ -420,7 +440,7 @@ impl Device {
     }
 
     fn due(&self, facts: &PresenceFacts) -> Option<Duration> {
-        let online = self.reach.presence == crate::model::Presence::Online;
+        let online = self.reach.presence == Presence::Online;
         let stale = if online { self.points.due(self.reach.online) } else { None };
         [self.reach.due(facts), stale, self.refresh_at, self.energy_at, self.lan.due(), self.cloud.due()]
             .into_iter()

@@ -8,7 +8,7 @@ use landfall_proto::id::{Cid, DeviceId};
 use super::device::Device;
 use super::out::Ctx;
 use super::{Core, Effect, Known, Moment};
-use crate::model::What;
+use crate::model::{Line, What};
 
 impl Core {
     /// These are the devices now.
@@ -78,6 +78,7 @@ impl Core {
         effects: &mut Vec<Effect>,
     ) {
         let id = known.facts.id.clone();
+        let gateway = gateway(&known, &self.aliases);
         let Self { devices, settings, calendar, out, .. } = self;
         let ctx = Ctx { now, settings, calendar, out };
         let mut news = Vec::new();
@@ -89,10 +90,7 @@ impl Core {
                     device.adopt(former);
                     news.push(What::Edited);
                 }
-                if news.is_empty()
-                    && device.known.facts == known.facts
-                    && device.known.definition == known.definition
-                {
+                if news.is_empty() && device.gateway == gateway {
                     return;
                 }
                 device.redefine(known, &ctx);
@@ -112,6 +110,7 @@ impl Core {
             }
         }
         self.with(&id, now, effects, |device, ctx| {
+            device.gateway = gateway;
             for what in news {
                 device.tell(ctx, what);
             }
@@ -123,10 +122,9 @@ impl Core {
         let Some(children) = self.children.get(gateway) else { return };
         let children: Vec<Arc<DeviceId>> = children.values().cloned().collect();
         let (lan, cloud) = match self.devices.get(gateway) {
-            Some(gateway) => (
-                Arc::clone(gateway.lane(crate::model::Line::Lan).view()),
-                Arc::clone(gateway.lane(crate::model::Line::Cloud).view()),
-            ),
+            Some(gateway) => {
+                (Arc::clone(gateway.lane(Line::Lan).view()), Arc::clone(gateway.lane(Line::Cloud).view()))
+            }
             // The gateway is not in the book (any more): there is no way to them.
             None => (Arc::default(), Arc::default()),
         };
@@ -152,12 +150,18 @@ fn differences(before: &Known, now: &Known) -> Vec<What> {
 
 type Children = HashMap<DeviceId, BTreeMap<Cid, Arc<DeviceId>>>;
 
+/// The gateway of a sub-device, by its id as it is now.
+fn gateway(known: &Known, aliases: &HashMap<DeviceId, Arc<DeviceId>>) -> Option<(DeviceId, Cid)> {
+    let (parent, cid) = known.facts.parent.as_ref().zip(known.facts.cid.as_ref())?;
+    let parent = aliases.get(parent).map_or_else(|| parent.clone(), |id| DeviceId::clone(id));
+    Some((parent, cid.clone()))
+}
+
 fn children(list: &[Known], aliases: &HashMap<DeviceId, Arc<DeviceId>>) -> Children {
     let mut children = Children::new();
     for known in list {
-        if let Some((parent, cid)) = known.facts.parent.as_ref().zip(known.facts.cid.as_ref()) {
-            let parent = aliases.get(parent).map_or_else(|| parent.clone(), |id| DeviceId::clone(id));
-            children.entry(parent).or_default().insert(cid.clone(), Arc::new(known.facts.id.clone()));
+        if let Some((parent, cid)) = gateway(known, aliases) {
+            children.entry(parent).or_default().insert(cid, Arc::new(known.facts.id.clone()));
         }
     }
     children

@@ -172,22 +172,40 @@ impl Account {
             now: heard.now.mono,
             up: heard.up,
         };
-        match self.ledger.enter(delta) {
+        let entry = self.ledger.enter(delta);
+        Self::sum(entry, heard.line, scale, notes)
+    }
+
+    /// What an entry of the delta point adds.
+    fn sum(entry: Entry, to: Line, scale: i64, notes: &mut Vec<Note>) -> i64 {
+        match entry {
             Entry::Add(n) => n.saturating_mul(scale),
             Entry::Copy | Entry::Replay => 0,
             Entry::HandOver { add, missed } => {
-                let (to, also) = (
-                    heard.line.word(),
-                    if missed > 0 {
-                        format!("; {missed} that only it had brought were added")
-                    } else {
-                        String::new()
-                    },
-                );
-                notes.push(("handover", format!("the delta point is taken from the {to} line now{also}")));
+                let also = match missed {
+                    0 => String::new(),
+                    n => format!("; {n} reports that only it had brought were added"),
+                };
+                notes.push(("handover", format!("energy is taken from the {} line now{also}", to.word())));
                 add.saturating_mul(scale)
             }
         }
+    }
+
+    /// A line is not up.
+    pub(in crate::core) fn fell(
+        &mut self,
+        line: Line,
+        metering: &Metering,
+        calendar: &Calendar,
+        settings: &Settings,
+        notes: &mut Vec<Note>,
+    ) {
+        let Some((_, scale)) = metering.delta else { return };
+        let Some(entry) = self.ledger.fell(line) else { return };
+        let to = self.ledger.owner.unwrap_or(line);
+        let used = Self::sum(entry, to, scale, notes);
+        self.book(used, calendar, settings, notes);
     }
 
     fn book(&mut self, used: i64, calendar: &Calendar, settings: &Settings, notes: &mut Vec<Note>) {

@@ -94,7 +94,8 @@ impl Calendar {
 
     /// When the next day comes, by the monotonic clock.
     pub(in crate::core) fn midnight(&self, now: Moment) -> Option<Duration> {
-        if self.to_ms == 0 {
+        // At the end of time no other day comes.
+        if self.to_ms <= now.unix_ms {
             return None;
         }
         now.mono.checked_add(Duration::from_millis(self.to_ms.saturating_sub(now.unix_ms)))
@@ -220,6 +221,8 @@ mod tests {
         assert!(calendar.see(u64::MAX));
         assert_eq!(calendar.day().today / 10_000, 9999);
         assert!(!calendar.see(u64::MAX - 1));
+        let now = Moment { mono: Duration::from_secs(1), unix_ms: u64::MAX };
+        assert_eq!(calendar.midnight(now), None, "no tick is wanted for ever");
     }
 
     #[test]

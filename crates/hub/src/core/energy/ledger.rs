@@ -128,10 +128,8 @@ impl Ledger {
                     return Entry::Copy;
                 }
                 let missed = self.waiting.len() - 1;
-                let add = self.waiting.drain(..).fold(0_i64, |sum, (_, v)| sum.saturating_add(v));
-                self.owner = Some(line);
                 self.given(delta);
-                Entry::HandOver { add, missed }
+                Entry::HandOver { add: self.hand_over(line), missed }
             }
             _ => {
                 self.owner = Some(line);
@@ -149,6 +147,21 @@ impl Ledger {
                 Entry::Add(value)
             }
         }
+    }
+
+    /// A line is not up (any more). If it owned the point and the other line brought what it did not, it was dead already:
+    /// the other line owns the point now, and this much is to be added.
+    pub(super) fn fell(&mut self, line: Line) -> Option<Entry> {
+        if self.owner != Some(line) || self.waiting.is_empty() {
+            return None;
+        }
+        let missed = self.waiting.len();
+        Some(Entry::HandOver { add: self.hand_over(other(line)), missed })
+    }
+
+    fn hand_over(&mut self, to: Line) -> i64 {
+        self.owner = Some(to);
+        self.waiting.drain(..).fold(0, |sum, (_, v)| sum.saturating_add(v))
     }
 
     fn wait(&mut self, now: Duration, value: i64) {
@@ -224,6 +237,19 @@ mod tests {
         // The connection is dead, but nobody knows yet.
         assert_eq!(ledger.enter(at(30, Cloud, 4, BOTH)), Entry::Copy);
         assert_eq!(ledger.enter(at(60, Cloud, 5, [false, true])), Entry::HandOver { add: 9, missed: 1 });
+    }
+
+    #[test]
+    fn what_a_dead_owner_missed_is_added_even_if_it_is_back_before_the_next_delta() {
+        let mut ledger = Ledger::default();
+        ledger.enter(at(0, Lan, 3, BOTH));
+        ledger.enter(at(1, Cloud, 3, BOTH));
+        assert_eq!(ledger.fell(Lan), None);
+        ledger.enter(at(30, Cloud, 4, BOTH));
+        assert_eq!(ledger.fell(Cloud), None);
+        assert_eq!(ledger.fell(Lan), Some(Entry::HandOver { add: 4, missed: 1 }));
+        assert_eq!(ledger.enter(at(60, Lan, 5, BOTH)), Entry::Copy);
+        assert_eq!(ledger.enter(at(61, Cloud, 5, BOTH)), Entry::Add(5));
     }
 
     #[test]

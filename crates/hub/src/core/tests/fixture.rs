@@ -178,7 +178,8 @@ impl Home {
     }
 
     fn go_to(&mut self, mono: Duration) {
-        self.now.unix_ms += u64::try_from((mono - self.now.mono).as_millis()).unwrap();
+        let millis = u64::try_from((mono - self.now.mono).as_millis()).unwrap();
+        self.now.unix_ms = self.now.unix_ms.saturating_add(millis);
         self.now.mono = mono;
     }
 
