@@ -105,6 +105,9 @@ pub struct Pattern {
     /// Points that must not be there.
     #[serde(default)]
     pub absent: Vec<u16>,
+    /// The points alone say too little: a device of unknown category does not fit.
+    #[serde(default)]
+    pub category_needed: bool,
 }
 
 /// The type of a value on the wire.
@@ -423,6 +426,27 @@ profiles! {
     "bulb-old-landfall.toml"
     "bulb-rgbcw-ec0.toml"
     "bulb-white-eqk.toml"
+    "class-breaker.toml"
+    "class-cover-two-way.toml"
+    "class-cover.toml"
+    "class-dimmer.toml"
+    "class-fan-number.toml"
+    "class-fan.toml"
+    "class-feeder.toml"
+    "class-infrared-old.toml"
+    "class-light-a.toml"
+    "class-light-b.toml"
+    "class-light-c.toml"
+    "class-plug-new.toml"
+    "class-plug-old.toml"
+    "class-plug-plain-old.toml"
+    "class-plug-plain.toml"
+    "class-sensor-climate.toml"
+    "class-sensor-door.toml"
+    "class-sensor-leak.toml"
+    "class-thermostat-16.toml"
+    "class-thermostat-tenths.toml"
+    "class-thermostat.toml"
     "cover-landfall.toml"
     "feeder-landfall.toml"
     "gateway-landfall.toml"

@@ -198,11 +198,7 @@ pub(crate) fn attributes(made: &mut Definition, heard: &Dps) {
         }
     }
     for attribute in all {
-        let taken = made
-            .points
-            .keys()
-            .any(|id| attribute.claims(*id) && made.attributes.iter().any(|have| have.claims(*id)));
-        if !taken {
+        if !made.attributes.iter().any(|have| have.clashes(&attribute)) {
             made.attributes.push(attribute);
         }
     }

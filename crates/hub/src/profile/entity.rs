@@ -7,7 +7,7 @@ use landfall_proto::schema::{Access, DpKind};
 use serde::{Deserialize, Serialize};
 
 use super::Point;
-use super::attribute::{Attribute, Binary, Cover, Dialect, Encoding, Infrared, Light, Phase, Warmth};
+use super::attribute::{Attribute, Binary, Cover, Dialect, Encoding, Infrared, Light, Mapped, Phase, Warmth};
 use super::attribute::{CoverNames, LightNames, USUAL_MIRED};
 
 /// Points that belong together. Numbers are numbers of points.
@@ -64,6 +64,8 @@ pub(crate) enum Entity {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code_type: Option<u16>,
     },
+    /// One point by rules.
+    Mapped(Mapped),
 }
 
 /// Points of a light.
@@ -141,14 +143,38 @@ pub(crate) struct CoverPoints {
 pub(crate) enum Plain {
     Bool(bool),
     Number(i64),
+    Fraction(f64),
     Text(String),
 }
 
+impl std::fmt::Display for Plain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Number(n) => write!(f, "{n}"),
+            Self::Fraction(n) => write!(f, "{n}"),
+            Self::Text(t) => f.write_str(t),
+        }
+    }
+}
+
 impl Plain {
-    fn value(&self) -> DpValue {
+    /// As a number, if it is one or reads as one.
+    #[allow(clippy::cast_precision_loss)] // readings of sensors
+    pub(crate) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Bool(b) => Some(f64::from(u8::from(*b))),
+            Self::Number(n) => Some(*n as f64),
+            Self::Fraction(f) => Some(*f),
+            Self::Text(t) => t.trim().parse().ok(),
+        }
+    }
+
+    pub(crate) fn value(&self) -> DpValue {
         match self {
             Self::Bool(b) => DpValue::Bool(*b),
             Self::Number(n) => DpValue::Value(*n),
+            Self::Fraction(f) => DpValue::Json(f.to_string().into()),
             Self::Text(t) => DpValue::text(t.as_str()),
         }
     }
@@ -195,6 +221,10 @@ impl Entity {
                 let off = off.as_ref().map(Plain::value);
                 let access = if off.is_some() { points[&dp].spec.access } else { Access::Ro };
                 Some(Attribute::Binary(Binary { name: name.clone(), dp, on, off, access }))
+            }
+            Self::Mapped(mapped) => {
+                there(points, Some(mapped.point))?;
+                Some(Attribute::Mapped(mapped.clone()))
             }
             Self::Phase { name, point } => {
                 let dp = there(points, Some(*point))?;
@@ -249,6 +279,7 @@ impl Entity {
                 on: b.on.iter().filter_map(Plain::of).collect(),
                 off: b.off.as_ref().and_then(Plain::of),
             }),
+            Attribute::Mapped(m) => Some(Self::Mapped(m.clone())),
             Attribute::Phase(p) => Some(Self::Phase { name: p.name.clone(), point: p.dp.0 }),
             Attribute::Infrared(Infrared::Packed { send, learnt }) => {
                 Some(Self::InfraredPacked { send: send.0, learnt: n(*learnt) })
@@ -268,6 +299,12 @@ impl Entity {
 }
 
 impl LightPoints {
+    /// All of them.
+    pub(crate) fn points(&self) -> Vec<Option<DpId>> {
+        let all = [self.switch, self.mode, self.brightness, self.color_temp, self.color];
+        all.into_iter().flatten().map(|id| Some(DpId(id))).collect()
+    }
+
     fn resolve(&self, points: &Points, heard: &Dps) -> Option<Light> {
         let brightness = there(points, self.brightness);
         let bright_range = |dp: DpId| {

@@ -72,19 +72,13 @@ pub(crate) fn by_value(heard: &Dps) -> Layer {
     Layer::of_schema(Source::Guess("by its value".to_owned()), &schema)
 }
 
-impl WireTypeOf for DpValue {
-    fn wire(&self) -> Option<WireType> {
-        match self {
-            Self::Bool(_) => Some(WireType::Bool),
-            Self::Value(_) | Self::Bitmap(_) => Some(WireType::Value),
-            Self::String(_) | Self::Enum(_) | Self::Raw(_) => Some(WireType::Text),
-            Self::Json(_) => None,
-        }
+fn wire(value: &DpValue) -> Option<WireType> {
+    match value {
+        DpValue::Bool(_) => Some(WireType::Bool),
+        DpValue::Value(_) | DpValue::Bitmap(_) => Some(WireType::Value),
+        DpValue::String(_) | DpValue::Enum(_) | DpValue::Raw(_) => Some(WireType::Text),
+        DpValue::Json(_) => None,
     }
-}
-
-trait WireTypeOf {
-    fn wire(&self) -> Option<WireType>;
 }
 
 /// How well a pattern fits: `None` when it does not, more for more points.
@@ -95,10 +89,12 @@ pub(crate) fn fits(pattern: &Pattern, category: Option<&str>, heard: &Dps) -> Op
             return None;
         }
         score += 1;
+    } else if pattern.category_needed {
+        return None;
     }
     for (id, kind) in &pattern.points {
         let value = heard.value(id.parse().ok()?)?;
-        if value.wire() != Some(*kind) {
+        if wire(value) != Some(*kind) {
             return None;
         }
         score += 2;
@@ -106,8 +102,7 @@ pub(crate) fn fits(pattern: &Pattern, category: Option<&str>, heard: &Dps) -> Op
     if pattern.absent.iter().any(|id| heard.value(DpId(*id)).is_some()) {
         return None;
     }
-    // A category alone says no points: those are shown by the device.
-    (!pattern.points.is_empty() || score > 0).then_some(score)
+    (score > 0).then_some(score)
 }
 
 /// What a class profile says of this very device: points that it showed and that are of the type, those that are never
@@ -122,7 +117,7 @@ pub(crate) fn narrowed(mut layer: Layer, heard: &Dps) -> Layer {
                     DpKind::Value { .. } | DpKind::Bitmap(_) => WireType::Value,
                     DpKind::Enum(_) | DpKind::String(_) | DpKind::Raw(_) => WireType::Text,
                 };
-                value.wire() == Some(want) && in_range(&spec.kind, value)
+                wire(value) == Some(want) && in_range(&spec.kind, value)
             }
             None => spec.access == Access::Wr,
         }

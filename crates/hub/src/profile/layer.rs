@@ -139,12 +139,9 @@ pub(crate) fn build(mut layers: Vec<Layer>, heard: &Dps) -> Definition {
     derive::class(&mut made);
     // Explicit entities of the highest source that has any; of the points they leave, what the codes say.
     for layer in layers.iter().rev() {
-        let free = |attribute: &Attribute, have: &[Attribute]| {
-            !have.iter().any(|a| made.points.keys().any(|id| a.claims(*id) && attribute.claims(*id)))
-        };
         let own = layer.entities.iter().filter_map(|e| e.resolve(&made.points, heard));
         for attribute in own.chain(layer.attributes.iter().cloned()).collect::<Vec<_>>() {
-            if free(&attribute, &made.attributes) {
+            if !made.attributes.iter().any(|have| have.clashes(&attribute)) {
                 made.attributes.push(attribute);
             }
         }

@@ -7,6 +7,7 @@
 //! | [`attribute`] | attributes that are more than one plain point: lights, covers, infrared... |
 //! | [`entity`] | points that belong together, as profiles write them |
 //! | [`derive`] | what the codes of points say together |
+//! | [`export`] | a definition as a profile that the owner can edit |
 //! | [`guess`] | what numbers and types of points say when nothing is known |
 //! | [`import`] | what other programs and the vendor write |
 //! | [`layer`] | what one source says, and how several become one definition |
@@ -19,6 +20,7 @@ mod convert;
 mod definition;
 mod derive;
 mod entity;
+mod export;
 mod guess;
 mod import;
 mod layer;
@@ -28,5 +30,8 @@ mod registry;
 mod source;
 
 pub use definition::{Class, Definition, Metering, Point, Recipe, WriteError};
+#[cfg(test)]
+mod tests;
+
 pub use registry::{DefinitionError, Definitions, KnownSchemas};
 pub use source::Source;

@@ -16,7 +16,7 @@ use super::{Definition, Source, guess, import};
 use crate::model::Facts;
 
 /// Files of the owner that are read at most.
-const MAX_FILES: usize = 1_000;
+const MAX_FILES: usize = 10_000;
 /// Digits of a product number, and characters of the ids that begin with one (cloud.md 0.2).
 const NUMBER: usize = 8;
 const FACTORY_ID: usize = 20;
@@ -95,7 +95,10 @@ impl Shelf {
     fn fitting(&self, category: Option<&str>, heard: &Dps) -> Option<&Layer> {
         let mut best: Option<(usize, &Layer)> = None;
         for (pattern, layer) in &self.patterns {
-            if let Some(score) = guess::fits(pattern, category, heard)
+            // Of patterns that fit alike, the one whose points explain more of what was heard.
+            let score = guess::fits(pattern, category, heard)
+                .map(|score| score * 1_000 + guess::narrowed(layer.clone(), heard).points.len());
+            if let Some(score) = score
                 && best.is_none_or(|(other, _)| score > other)
             {
                 best = Some((score, layer));
@@ -136,7 +139,8 @@ impl Definitions {
     }
 
     /// With the owner's files: `*.toml` in the form of this program's profiles, with `products`, `product_numbers` or
-    /// `[match]`; `*.json`, a description by the vendor, named after the product id.
+    /// `[match]`; `*.json`, a description by the vendor, named after the product id; `*.yaml`, device files of
+    /// tuya-local. A checkout of tuya-local is read from its folder of device files.
     ///
     /// # Errors
     /// A folder or file that can't be read or makes no sense.
@@ -163,6 +167,18 @@ impl Definitions {
                 }
                 self.own.add(Source::Owner, &file).map_err(|e| format!("{name}: {e}"))
             }
+            Some("yaml" | "yml") => {
+                let read = import::tuya_local::read(&name, &text)?;
+                for entity in &read.entities {
+                    if let Err(e) = &entity.made {
+                        tracing::info!("{name}: {} is read plainly: {e}", entity.what);
+                    }
+                }
+                for product in read.products {
+                    self.own.by_product.insert(product, read.layer.clone());
+                }
+                Ok(())
+            }
             _ => {
                 let layer = import::read(&name, &text)?;
                 let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
@@ -188,12 +204,12 @@ impl Definitions {
     pub fn of(&self, facts: &Facts, known: &KnownSchemas, heard: &Dps) -> Arc<Definition> {
         let mut layers = vec![guess::by_value(heard)];
         let category = facts.category.as_deref();
+        if let Some(layer) = self.built_in.fitting(category, heard) {
+            layers.push(guess::narrowed(layer.clone(), heard));
+        }
         if let Some(class) = category.and_then(guess::class_of) {
             let why = format!("its category is {}", category.unwrap_or_default());
             layers.push(Layer { class: Some(class), ..Layer::new(Source::Guess(why)) });
-        }
-        if let Some(layer) = self.built_in.fitting(category, heard) {
-            layers.push(guess::narrowed(layer.clone(), heard));
         }
         if let Some(schema) = &known.activation {
             layers.push(Layer::of_schema(Source::Activation, schema));
@@ -232,7 +248,8 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, DefinitionError> {
     };
     for entry in list {
         let path = entry.map_err(fault)?.path();
-        let known = matches!(path.extension().and_then(|e| e.to_str()), Some("toml" | "json"));
+        let known =
+            matches!(path.extension().and_then(|e| e.to_str()), Some("toml" | "json" | "yaml" | "yml"));
         if known && path.is_file() {
             if found.len() == MAX_FILES {
                 let dir = dir.display();

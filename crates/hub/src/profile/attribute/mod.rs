@@ -4,6 +4,7 @@ mod binary;
 mod cover;
 mod infrared;
 mod light;
+mod mapped;
 mod phase;
 
 use landfall_proto::dp::{DpId, DpValue, Dps};
@@ -15,6 +16,7 @@ pub(crate) use binary::Binary;
 pub(crate) use cover::{Cover, Dialect, Names as CoverNames};
 pub(crate) use infrared::Infrared;
 pub(crate) use light::{Encoding, Light, Names as LightNames, USUAL_MIRED, Warmth};
+pub(crate) use mapped::{Mapped, Mask, Rule, Shape};
 pub(crate) use phase::Phase;
 
 /// One of them.
@@ -30,6 +32,8 @@ pub(crate) enum Attribute {
     Phase(Phase),
     /// Sending and learning codes.
     Infrared(Infrared),
+    /// One point by rules.
+    Mapped(Mapped),
 }
 
 macro_rules! each {
@@ -40,6 +44,7 @@ macro_rules! each {
             Attribute::Binary($a) => $call,
             Attribute::Phase($a) => $call,
             Attribute::Infrared($a) => $call,
+            Attribute::Mapped($a) => $call,
         }
     };
 }
@@ -48,6 +53,14 @@ impl Attribute {
     /// Whether the point is read and written here and nowhere else.
     pub(crate) fn claims(&self, id: DpId) -> bool {
         each!(self, a => a.points().contains(&id))
+    }
+
+    /// Whether both read the same point and one can't stand beside the other: rules for different bits of it can.
+    pub(crate) fn clashes(&self, other: &Self) -> bool {
+        if matches!((self, other), (Self::Mapped(_), Self::Mapped(_))) {
+            return false;
+        }
+        each!(self, a => a.points().iter().any(|id| other.claims(*id)))
     }
 
     /// Puts what these points say into a state.
