@@ -126,11 +126,13 @@ impl<S: Stream> Session<S> {
         }
         match said {
             Said::Report { cid, dps, times } => {
-                let asked = self.seat.report(cid.as_ref(), &dps, now);
+                let asked = self.seat.answered(cid.as_ref(), &dps, now);
                 let dps = Arc::new(dps);
                 keep(cid.as_ref(), Arc::clone(&dps));
                 self.step(Step::Reported);
-                self.tell(What::Report { cid, dps, times, asked });
+                self.tell(What::Report { cid: cid.clone(), dps: Arc::clone(&dps), times, asked });
+                // Last: whoever is told that a set is confirmed finds the report told.
+                self.seat.report(cid.as_ref(), &dps, now);
             }
             Said::Progress { percent } => self.tell(What::Progress { percent }),
             Said::Answer(answer) => {

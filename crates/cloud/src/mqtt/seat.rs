@@ -161,18 +161,23 @@ impl Seat {
         self.heard.notify_waiters();
     }
 
-    /// A report came in: whoever waits for its values hears of it. Returns whether it answers a question.
-    pub(super) fn report(&self, cid: Option<&Cid>, dps: &Dps, now: Instant) -> bool {
+    /// A report came in: whether it answers a question.
+    pub(super) fn answered(&self, cid: Option<&Cid>, dps: &Dps, now: Instant) -> bool {
         let mut state = self.state();
-        let acknowledges = state.commands == Some(true);
-        for expectation in &mut state.expectations {
-            expectation.see(cid, dps, acknowledges, now);
-        }
         let asked = state.question.as_ref().is_some_and(|q| q.answered_by(dps, now));
         if asked && cid.is_none() {
             state.question = None;
         }
         asked
+    }
+
+    /// A report came in: whoever waits for its values hears of it.
+    pub(super) fn report(&self, cid: Option<&Cid>, dps: &Dps, now: Instant) {
+        let mut state = self.state();
+        let acknowledges = state.commands == Some(true);
+        for expectation in &mut state.expectations {
+            expectation.see(cid, dps, acknowledges, now);
+        }
     }
 
     /// A message was sent (`sent`) or acknowledged.
@@ -222,9 +227,9 @@ mod tests {
         let now = Instant::now();
         let seat = seat(now);
         // A button that dials to tell that it was pressed tells one point.
-        assert!(!seat.report(None, &dps(&[1]), now));
-        assert!(seat.report(None, &dps(&[1, 17, 18]), now));
-        assert!(!seat.report(None, &dps(&[1, 17, 18]), now));
+        assert!(!seat.answered(None, &dps(&[1]), now));
+        assert!(seat.answered(None, &dps(&[1, 17, 18]), now));
+        assert!(!seat.answered(None, &dps(&[1, 17, 18]), now));
     }
 
     #[tokio::test(start_paused = true)]
@@ -236,14 +241,14 @@ mod tests {
             seat.state().question = Some(Question { since: now, points });
         };
         ask(&[18, 19, 20]);
-        assert!(!seat.report(None, &dps(&[17]), now));
-        assert!(!seat.report(None, &dps(&[17, 18]), now));
-        assert!(!seat.report(None, &dps(&[18]), now));
-        assert!(seat.report(None, &dps(&[18, 19]), now));
-        assert!(!seat.report(None, &dps(&[18, 19]), now));
+        assert!(!seat.answered(None, &dps(&[17]), now));
+        assert!(!seat.answered(None, &dps(&[17, 18]), now));
+        assert!(!seat.answered(None, &dps(&[18]), now));
+        assert!(seat.answered(None, &dps(&[18, 19]), now));
+        assert!(!seat.answered(None, &dps(&[18, 19]), now));
         ask(&[4]);
-        assert!(seat.report(None, &dps(&[4]), now));
+        assert!(seat.answered(None, &dps(&[4]), now));
         ask(&[4]);
-        assert!(!seat.report(None, &dps(&[4]), now + ANSWERING));
+        assert!(!seat.answered(None, &dps(&[4]), now + ANSWERING));
     }
 }

@@ -8,13 +8,13 @@ use futures_util::FutureExt as _;
 use landfall_cloud::event::{Event, What};
 use landfall_cloud::feed::Feed;
 use landfall_cloud::handshake::Step;
-use landfall_cloud::mqtt;
 use landfall_cloud::shared::Shared;
 use landfall_proto::dp::DpId;
 use landfall_proto::id::DeviceId;
 use landfall_proto::lan::session::Origin;
 use landfall_proto::mqtt::Content;
 use landfall_proto::mqtt::content::PointQuery;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::inbox::Inbox;
@@ -23,16 +23,24 @@ use super::outcome::over_cloud;
 use super::roster::Roster;
 use super::task::Order;
 use crate::core::Action;
-use crate::model::{Line, LineState, Outcome};
+use crate::model::{CommandId, Line, LineState, Outcome};
 
 /// Events that may wait before some are dropped, counted and made good.
 pub(super) const FEED: usize = 8_192;
+
+/// Ends of commands that may wait; whoever has one more waits for a place.
+const ENDS: usize = 256;
+
+/// The end of a command.
+type Ended = (CommandId, Outcome);
 
 /// The cloud's lines.
 pub(super) struct CloudLine {
     shared: Arc<Shared>,
     inbox: Inbox,
     tasks: TaskTracker,
+    ends: mpsc::Sender<Ended>,
+    got: Mutex<Option<mpsc::Receiver<Ended>>>,
     /// The connection that each device logged in by last: one that ends after it is an older one.
     logins: Mutex<HashMap<DeviceId, Option<SocketAddr>>>,
 }
@@ -45,7 +53,8 @@ impl std::fmt::Debug for CloudLine {
 
 impl CloudLine {
     pub(super) fn new(shared: Arc<Shared>, inbox: Inbox, tasks: TaskTracker) -> Self {
-        Self { shared, inbox, tasks, logins: Mutex::default() }
+        let (ends, got) = mpsc::channel(ENDS);
+        Self { shared, inbox, tasks, ends, got: Mutex::new(Some(got)), logins: Mutex::default() }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -58,24 +67,50 @@ impl CloudLine {
 
     /// Reads what devices do until the cloud ends.
     pub(super) async fn listen(self: Arc<Self>, mut feed: Feed, roster: Arc<Roster>) {
+        let got = self.got.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut ends) = got else { return };
         if !self.look(&roster).await {
             return;
         }
         let mut dropped = 0;
-        while let Some(event) = feed.next().await {
-            let lost = feed.dropped() - dropped;
-            if lost > 0 {
-                dropped += lost;
-                tracing::warn!(lost, "events of the cloud were dropped; all devices are looked at anew");
-                self.inbox.lost(lost);
-                if !self.look(&roster).await || !self.ask_all(&roster) {
-                    return;
+        loop {
+            let on = tokio::select! {
+                biased;
+                event = feed.next() => match event {
+                    Some(event) => {
+                        let lost = feed.dropped() - dropped;
+                        dropped += lost;
+                        (lost == 0 || self.make_good(lost, &roster).await) && self.take_in(event, &roster).await
+                    }
+                    None => return,
+                },
+                Some((id, outcome)) = ends.recv() => {
+                    // The report that shows the outcome was told before it, and must be known before it.
+                    let mut on = true;
+                    while on && let Some(Some(event)) = feed.next().now_or_never() {
+                        on = self.take_in(event, &roster).await;
+                    }
+                    on && self.inbox.act(Action::Done { id, outcome }).await
                 }
-            }
-            if !self.take_in(event, &roster).await {
+            };
+            if !on {
                 return;
             }
         }
+    }
+
+    /// Events were dropped: everything is looked at and asked anew. False when the hub is ending.
+    async fn make_good(&self, lost: u64, roster: &Roster) -> bool {
+        tracing::warn!(lost, "events of the cloud were dropped; all devices are looked at anew");
+        self.inbox.lost(lost);
+        let on = self.look(roster).await;
+        for device in roster.own_ids() {
+            // A device that is gone meanwhile needs no question.
+            if self.shared.devices.is_connected(&device) && !self.refresh(&device, Vec::new()) {
+                tracing::debug!(%device, "it was not asked for its points");
+            }
+        }
+        on
     }
 
     /// Tells who is logged in and who is not. False when the hub is ending.
@@ -93,16 +128,6 @@ impl CloudLine {
             };
             if !self.tell(device, state, why, address).await {
                 return false;
-            }
-        }
-        true
-    }
-
-    /// Asks all who are logged in for their points. True, for the sake of its caller.
-    fn ask_all(&self, roster: &Roster) -> bool {
-        for device in roster.own_ids() {
-            if self.shared.devices.is_connected(&device) && !self.refresh(&device, Vec::new()) {
-                tracing::debug!(%device, "it was not asked for its points");
             }
         }
         true
@@ -186,10 +211,12 @@ impl CloudLine {
         if let Some(outcome) = setting.as_mut().now_or_never() {
             return Some(over_cloud(outcome, true));
         }
-        let inbox = self.inbox.clone();
+        let (ends, inbox) = (self.ends.clone(), self.inbox.clone());
         self.tasks.spawn(async move {
-            let outcome: mqtt::Outcome = setting.await;
-            inbox.act(Action::Done { id, outcome: over_cloud(outcome, false) }).await
+            let ended = (id, over_cloud(setting.await, false));
+            if let Err(mpsc::error::SendError((id, outcome))) = ends.send(ended).await {
+                inbox.act(Action::Done { id, outcome }).await;
+            }
         });
         None
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use landfall_cloud::book_backend::BookBackend;
 use landfall_cloud::clock::Clock;
 use landfall_cloud::shared::Shared;
 use landfall_link::scan::{Interface, Ports};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,13 +20,13 @@ use super::cloud::{CloudLine, FEED};
 use super::finder::Finder;
 use super::inbox::Inbox;
 use super::lan::Lan;
-use super::roster::Roster;
+use super::roster::{Parts, Roster};
 use super::task::{Brain, Lines};
 use super::views::Views;
 use crate::bus::Bus;
 use crate::core::{Action, Core, Settings};
 use crate::model::Seq;
-use crate::profile::Definition;
+use crate::profile::{Definition, DefinitionError, Definitions};
 use crate::store::{Health, Store, StoreError, Writer};
 
 /// Numbers of changes that are left out after a restart: those of changes that were told and not stored before a crash must
@@ -103,6 +105,8 @@ pub struct HubConfig {
     pub price_milli: Option<i64>,
     /// How often devices are asked to measure.
     pub refresh: Refreshing,
+    /// Folder of the owner's own definitions, where there is one; it may be missing.
+    pub definitions: Option<PathBuf>,
 }
 
 impl HubConfig {
@@ -115,6 +119,7 @@ impl HubConfig {
             zone,
             price_milli: None,
             refresh: Refreshing::default(),
+            definitions: None,
         }
     }
 }
@@ -125,6 +130,9 @@ pub enum StartError {
     /// What an earlier run kept can't be read.
     #[error("what the hub kept can't be read")]
     Store(#[from] StoreError),
+    /// A file of the owner's definitions makes no sense.
+    #[error(transparent)]
+    Definitions(#[from] DefinitionError),
 }
 
 impl Hub {
@@ -132,7 +140,7 @@ impl Hub {
     /// that of `store`; both are closed by [`shutdown`](Self::shutdown).
     ///
     /// # Errors
-    /// The store can't be read.
+    /// The store, or the owner's definitions, can't be read.
     pub async fn start(
         config: HubConfig,
         clock: Clock,
@@ -141,6 +149,7 @@ impl Hub {
         book: Arc<BookBackend>,
         cloud: Option<Arc<Shared>>,
     ) -> Result<Arc<Self>, StartError> {
+        let definitions = Definitions::open(config.definitions.as_deref())?;
         let remembered = store.remembered().await?;
         let last = match remembered.last {
             Seq(0) => Seq(0),
@@ -151,13 +160,22 @@ impl Hub {
         let (inbox, outbox) = Inbox::new();
         let (bus, views) = (Arc::new(Bus::new(last)), Arc::new(Views::default()));
         let lan = Arc::new(Lan::new(config.lan, inbox.clone(), Arc::clone(&book), clock, tasks.clone()));
-        let roster =
-            Arc::new(Roster::new(Arc::clone(&book), inbox.clone(), Arc::clone(&lan), config.refresh));
+        let roster = Arc::new(Roster::new(Parts {
+            book: Arc::clone(&book),
+            inbox: inbox.clone(),
+            lan: Arc::clone(&lan),
+            views: Arc::clone(&views),
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            definitions,
+            refreshing: config.refresh,
+        }));
         // Open before the devices are looked at, so that nothing is missed in between.
         let feed = cloud.as_ref().map(|shared| shared.feed(FEED));
         let cloud = cloud.map(|shared| Arc::new(CloudLine::new(shared, inbox.clone(), tasks.clone())));
         let finder =
             Arc::new(Finder::new(config.discovery.clone(), Arc::clone(&lan), Arc::clone(&book), clock));
+        let unknown = Arc::new(Notify::new());
         let settings = Settings {
             grace: config.grace,
             zone: config.zone.clone(),
@@ -173,6 +191,7 @@ impl Hub {
             bus: Arc::clone(&bus),
             writer: writer.clone(),
             waiting: HashMap::new(),
+            unknown: Arc::clone(&unknown),
         };
         let saved = remembered.saved.into_iter();
         let restore = saved.map(|s| Action::Restore { device: s.device.as_ref().clone(), text: s.text });
@@ -193,7 +212,7 @@ impl Hub {
             spawn(Box::pin(Arc::clone(cloud).listen(feed, Arc::clone(&roster))));
         }
         roster.open_lines().await;
-        spawn(Box::pin(Arc::clone(&roster).follow()));
+        spawn(Box::pin(Arc::clone(&roster).follow(unknown)));
         spawn(Box::pin(Arc::clone(&finder).run()));
         spawn(Box::pin(tell_health(writer.clone(), inbox.clone())));
         Ok(Arc::new(Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use landfall_cloud::clock::Clock;
 use landfall_proto::dp::{DpId, Dps};
 use landfall_proto::id::{Cid, DeviceId};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +85,8 @@ pub(super) struct Brain {
     pub(super) writer: Writer,
     /// Who waits for the end of a command.
     pub(super) waiting: HashMap<CommandId, oneshot::Sender<End>>,
+    /// Told when a device shows points that its definition does not know.
+    pub(super) unknown: Arc<Notify>,
 }
 
 /// What one turn wants done, in the order in which it is done.
@@ -191,7 +193,12 @@ impl Brain {
             }
         }
         if !turn.views.is_empty() {
+            let news = |v: &Arc<DeviceView>| !v.points.keys().all(|id| v.definition.points.contains_key(id));
+            let unknown = turn.views.iter().filter_map(|(_, v)| v.as_ref()).any(news);
             self.views.show(turn.views.drain(..));
+            if unknown {
+                self.unknown.notify_one();
+            }
         }
         if !turn.changes.is_empty() || !turn.saved.is_empty() {
             self.bus.publish(turn.changes.iter().cloned());

@@ -62,11 +62,6 @@ impl Views {
         self.shown().by_id.get(id).cloned()
     }
 
-    /// Whether it is shown.
-    pub(super) fn has(&self, id: &DeviceId) -> bool {
-        self.shown().by_id.contains_key(id)
-    }
-
     /// One by id or name, spelled exactly.
     pub(super) fn exactly(&self, asked: &str) -> Option<Arc<DeviceView>> {
         let shown = self.shown();

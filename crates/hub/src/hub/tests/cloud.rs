@@ -1,12 +1,15 @@
 //! Devices in our cloud.
 
+use std::time::Duration;
+
 use landfall_cloud::control::Window;
 use landfall_proto::dp::{DpId, DpValue};
+use landfall_sim::faults::Fault;
 use landfall_sim::model::Physical;
 
 use super::world::*;
 use crate::hub::HubConfig;
-use crate::model::{CommandOptions, Home as _, Line, LineState, Origin, Outcome, Presence, What};
+use crate::model::{CommandOptions, Home as _, Line, LineState, Origin, Outcome, What};
 
 const HOUSE: &str = r#"
 [[device]]
@@ -82,12 +85,11 @@ async fn with_both_lines_the_lan_is_the_way_and_the_cloud_can_be_chosen() {
             assert_eq!((&ended.outcome, ended.line), (&Outcome::Confirmed, Some(line)), "{name} {line:?}");
         }
     }
-    // The cloud ends: the LAN stays.
-    world.cloud.take().unwrap().shutdown().await;
-    for name in NAMES {
-        let found = view(&hub, name, |v| v.cloud.state != LineState::Up).await;
-        assert_eq!((found.route, &found.presence), (Some(Line::Lan), &Presence::Online), "{name}");
-    }
+    // Without power both are gone, and both come back.
+    sim.fault("New", Fault::Reboot(Duration::from_millis(1_500))).await.unwrap();
+    let gone = view(&hub, "New", |v| v.lan.state != LineState::Up && v.cloud.state != LineState::Up).await;
+    assert_eq!(gone.route.filter(|_| gone.lan.state == LineState::Down), None);
+    view(&hub, "New", both).await;
     world.end(&hub, sim).await;
 }
 
