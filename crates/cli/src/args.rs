@@ -13,7 +13,7 @@ pub(crate) mod cloud;
 pub(crate) mod run;
 
 pub(crate) use cloud::Cloud;
-pub(crate) use run::Config;
+pub(crate) use run::{Config, Run, Top};
 
 /// Talk to the Tuya devices of your home over your own network, without the vendor's cloud.
 #[derive(Debug, Parser)]
@@ -62,6 +62,10 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Be the cloud that stock devices look for
     Cloud(Box<Cloud>),
+    /// Run the home server: both lines of every device, history, API, MQTT
+    Run(Run),
+    /// Show the devices of the running hub, live
+    Top(Top),
     /// The settings of the home server
     #[command(subcommand)]
     Config(Config),

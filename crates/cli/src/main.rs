@@ -47,6 +47,8 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Watch(c) => block_on(cmd::watch::run(context, &c)),
         Command::Doctor(c) => block_on(cmd::doctor::run(context, &c)),
         Command::Cloud(c) => block_on(cmd::cloud::run(context, *c)),
+        Command::Run(c) => block_on(cmd::run::run(context, &c)),
+        Command::Top(c) => block_on(cmd::top::run(context, &c)),
         Command::Config(c) => cmd::config::run(context, c),
         Command::Simulate(c) => block_on(cmd::simulate::run(context, &c)),
         Command::Demo(c) => block_on(cmd::demo::run(context, &c)),

@@ -10,6 +10,7 @@
 //! | [`store`] | history: SQLite or PostgreSQL |
 //! | [`api`] | REST, live events, tokens, metrics |
 //! | [`bridge`] | MQTT for people |
+//! | [`server`] | all of it, started and ended in order |
 //! | [`settings`] | the settings: file, variables, options |
 //! | [`client`] | the command line's way to a running hub |
 
@@ -20,6 +21,7 @@ pub mod core;
 pub mod hub;
 pub mod model;
 pub mod profile;
+pub mod server;
 pub mod settings;
 pub mod store;
 #[cfg(test)]
@@ -27,3 +29,4 @@ pub mod testing;
 
 pub use bus::Bus;
 pub use hub::Hub;
+pub use server::Server;

@@ -18,6 +18,24 @@ pub(crate) struct Source {
     pub(crate) set: Vec<String>,
 }
 
+/// The home server: joins both lines of every device, remembers, and serves programs. Runs until Ctrl-C.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Print the addresses as a line of JSON, then a line for each change
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The devices of the running hub, live, until Ctrl-C.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Print the table once and end
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Say whether the settings are sound

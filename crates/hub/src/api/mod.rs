@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::socket_path;
 use crate::model::Home;
+pub use live::change_json;
 pub use routes::document;
 pub use tokens::{Caller, Fresh, Scope, TokenInfo, Tokens};
 

@@ -3,7 +3,7 @@
 mod acts;
 mod board;
 mod cloud;
-mod screen;
+pub(crate) mod screen;
 mod summary;
 
 use std::collections::HashSet;

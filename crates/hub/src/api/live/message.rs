@@ -71,6 +71,12 @@ fn details(change: &Change, home: &dyn Home) -> (&'static str, Value) {
     }
 }
 
+/// A change as the live streams tell it, for the command line.
+pub fn change_json(change: &Change, home: &dyn Home) -> Value {
+    // Maps of names and numbers: there is nothing in it that can't be JSON.
+    serde_json::to_value(Message::of(change, home)).unwrap_or_default()
+}
+
 /// Changes were missed.
 pub(super) fn gap(gap: Gap) -> Value {
     json!({"type": "gap", "from": gap.from.0, "to": gap.to.0})

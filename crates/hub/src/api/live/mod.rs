@@ -2,9 +2,11 @@
 //! was missed it is told so (`gap`), and reads the devices anew.
 
 mod message;
+
 pub(super) mod sse;
 pub(super) mod ws;
 
+pub use message::change_json;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
