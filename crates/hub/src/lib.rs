@@ -15,6 +15,7 @@
 //! | [`client`] | the command line's way to a running hub |
 
 pub mod api;
+pub mod bridge;
 pub mod bus;
 pub mod client;
 pub mod core;
