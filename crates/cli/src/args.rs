@@ -12,6 +12,7 @@ use landfall_proto::lan::Version;
 pub(crate) mod cloud;
 pub(crate) mod run;
 
+pub(crate) use crate::via::Way;
 pub(crate) use cloud::Cloud;
 pub(crate) use run::{Config, Run, Top};
 
@@ -100,6 +101,8 @@ pub(crate) struct Get {
     #[arg(value_name = "DP")]
     pub(crate) points: Vec<String>,
     #[command(flatten)]
+    pub(crate) way: Way,
+    #[command(flatten)]
     pub(crate) json: Json,
 }
 
@@ -117,6 +120,8 @@ pub(crate) struct Set {
     #[arg(long)]
     pub(crate) no_confirm: bool,
     #[command(flatten)]
+    pub(crate) way: Way,
+    #[command(flatten)]
     pub(crate) json: Json,
 }
 
@@ -126,6 +131,8 @@ pub(crate) struct Watch {
     // Not "devices": that is the id of the global option, which is of another type.
     #[arg(id = "watched", value_name = "DEVICE")]
     pub(crate) devices: Vec<String>,
+    #[command(flatten)]
+    pub(crate) way: Way,
     #[command(flatten)]
     pub(crate) json: Json,
 }

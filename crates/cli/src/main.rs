@@ -16,6 +16,7 @@ mod stop;
 mod subject;
 mod tether;
 mod trouble;
+mod via;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 use landfall_link::Link;
 use landfall_proto::dp::{DpId, Dps};
+use landfall_proto::lan::Version;
 use serde_json::json;
 
 use crate::args;
@@ -14,6 +15,7 @@ use crate::render::{points, progress::Progress};
 use crate::subject::Subject;
 use crate::tether;
 use crate::trouble;
+use crate::via;
 
 /// Asks a device for its points and prints them.
 pub(crate) async fn run(context: &Context, a: &args::Get) -> Outcome {
@@ -21,6 +23,14 @@ pub(crate) async fn run(context: &Context, a: &args::Get) -> Outcome {
     let subject = Subject::find(&book, &a.device)?;
     let wanted: Vec<DpId> =
         a.points.iter().map(|p| assign::point(&subject.schema, p)).collect::<Result<_, _>>()?;
+    if let Some(mut hub) = via::hub(context, a.way).await? {
+        let mut all = via::points(&mut hub, &subject).await?;
+        if via::unheard(&all, &wanted) {
+            via::refresh(&mut hub, &subject).await?;
+            all = via::points(&mut hub, &subject).await?;
+        }
+        return show(context, a, &subject, &wanted, all, subject.line.version);
+    }
     let link = Link::default();
     let handle = subject.open(&link)?;
     let search = tether::follow(&subject, &handle);
@@ -32,7 +42,18 @@ pub(crate) async fn run(context: &Context, a: &args::Get) -> Outcome {
         tether::remember(context, &subject, &handle);
     }
     handle.close().await;
-    let all = answer?;
+    show(context, a, &subject, &wanted, answer?, handle.version())
+}
+
+/// Prints what was asked for.
+fn show(
+    context: &Context,
+    a: &args::Get,
+    subject: &Subject,
+    wanted: &[DpId],
+    all: Dps,
+    version: Option<Version>,
+) -> Outcome {
     let missing: Vec<String> = wanted
         .iter()
         .filter(|id| all.value(**id).is_none())
@@ -55,12 +76,12 @@ pub(crate) async fn run(context: &Context, a: &args::Get) -> Outcome {
             "id": subject.device.id,
             "name": subject.device.name,
             "cid": subject.device.cid,
-            "version": handle.version(),
+            "version": version,
             "dps": shown,
             "points": points::to_json(&subject.schema, &shown),
         }));
     }
-    match (wanted.as_slice(), shown.iter().next()) {
+    match (wanted, shown.iter().next()) {
         // One point asked for: its value alone, for scripts.
         ([_], Some((_, value))) => out::line(&crate::render::clean(&value.to_string())),
         _ if shown.is_empty() => {

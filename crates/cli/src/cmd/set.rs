@@ -15,6 +15,7 @@ use crate::render::{clean, points, progress::Progress};
 use crate::subject::Subject;
 use crate::tether;
 use crate::trouble;
+use crate::via;
 
 /// How long a set may take when address and version are known, so that only the device can be slow.
 const USUAL: Duration = Duration::from_secs(5);
@@ -24,6 +25,13 @@ pub(crate) async fn run(context: &Context, a: &args::Set) -> Outcome {
     let book = context.book()?;
     let subject = Subject::find(&book, &a.device)?;
     let mut wanted = assign::parse(&subject.schema, &a.assignments)?;
+    if let Some(mut hub) = via::hub(context, a.way).await? {
+        if !wanted.undecided.is_empty() {
+            let heard = via::points(&mut hub, &subject).await?;
+            decide(&mut wanted, |id| matches!(heard.value(id), Some(DpValue::Bool(_))));
+        }
+        return via::set(&mut hub, &subject, &wanted.dps, a.timeout, a).await;
+    }
     for id in &wanted.unlisted {
         context
             .say(&format!("note: {} has no point {id} in its list; sending it all the same", subject.name()));

@@ -19,17 +19,21 @@ use crate::stop;
 const FRAME: Duration = Duration::from_millis(500);
 /// Most devices of one answer.
 const PAGE: usize = 500;
-/// Attributes that have columns of their own, or that nobody looks at in a table.
-const ELSEWHERE: &[&str] = &[
-    "power",
-    "voltage",
-    "current",
-    "energy",
-    "energy_today",
-    "energy_month",
-    "apparent_power",
-    "power_factor",
-    "add_ele",
+/// Attributes worth a look beside switches, in this order.
+const WORTH: &[&str] = &[
+    "position",
+    "state",
+    "brightness",
+    "color_mode",
+    "temperature",
+    "target_temperature",
+    "mode",
+    "humidity",
+    "battery",
+    "contact",
+    "occupancy",
+    "feed_state",
+    "fan_speed",
 ];
 
 /// Draws the table until somebody ends it; once for a reader that is no terminal, or when asked.
@@ -152,21 +156,15 @@ fn summary(state: &Map<String, Value>) -> String {
         [(_, on)] => words.push(word(*on).to_owned()),
         many => words.extend(many.iter().map(|(which, on)| format!("{which} {}", word(*on)))),
     }
-    for (name, value) in state {
-        if words.len() >= 4
-            || name.starts_with("switch")
-            || name.starts_with("countdown")
-            || ELSEWHERE.contains(&name.as_str())
-        {
-            continue;
-        }
-        match value {
-            Value::Bool(on) if *on => words.push(name.clone()),
-            Value::Number(n) => words.push(format!("{name} {n}")),
-            Value::String(s) if s.len() <= 12 => words.push(format!("{name} {}", clean(s))),
+    for name in WORTH {
+        match state.get(*name) {
+            Some(Value::Bool(on)) if *on => words.push((*name).to_owned()),
+            Some(Value::Number(n)) => words.push(format!("{name} {n}")),
+            Some(Value::String(s)) => words.push(clean(s)),
             _ => {}
         }
     }
+    words.truncate(4);
     words.join(", ")
 }
 
@@ -190,7 +188,7 @@ mod tests {
         let of = |state: Value| summary(state.as_object().unwrap());
         assert_eq!(of(json!({"switch_1": true, "power": 12.0, "voltage": 230.1, "countdown_1": 0})), "on");
         assert_eq!(of(json!({"switch_1": true, "switch_2": false})), "1 on, 2 off");
-        assert_eq!(of(json!({"temperature": 20.5, "mode": "auto"})), "mode auto, temperature 20.5");
+        assert_eq!(of(json!({"temperature": 20.5, "mode": "auto"})), "temperature 20.5, auto");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::stop;
 use crate::subject::{self, Subject};
 use crate::tether;
 use crate::trouble;
+use crate::via;
 
 /// How often metering plugs are told to measure; many say nothing new otherwise (lan.md 5.3).
 const REFRESH: Duration = Duration::from_secs(10);
@@ -48,6 +49,9 @@ pub(crate) async fn run(context: &Context, a: &args::Watch) -> Outcome {
     let mut end = std::pin::pin!(stop::asked());
     let book = context.book()?;
     let subjects = chosen(context, &book, &a.devices)?;
+    if let Some(hub) = via::hub(context, a.way).await? {
+        return via::watch(context, hub, a, subjects, &mut end).await;
+    }
     let link = Link::new(LinkConfig::default());
     // Before the first connection, so that nothing is missed.
     let mut news = link.subscribe();
@@ -214,7 +218,8 @@ fn catch_up(
     Ok(())
 }
 
-fn print(a: &args::Watch, subject: &Subject, changes: &[Change], style: Style) -> Outcome {
+/// Prints changes, a line each.
+pub(crate) fn print(a: &args::Watch, subject: &Subject, changes: &[Change], style: Style) -> Outcome {
     for c in changes {
         let spec = subject.schema.spec(c.id);
         if a.json.json {
