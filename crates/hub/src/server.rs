@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::tls::PageTlsError;
 use crate::api::tokens::{Fresh, TokensError};
 use crate::api::{Api, ApiConfig, ApiError, Tokens};
+use crate::bridge::mqtt::Bridge;
 use crate::hub::{Hub, HubConfig};
 use crate::model::{Home, HubStatus, Problem};
 use crate::settings::{PageTls, Settings};
@@ -104,6 +105,7 @@ pub struct Server {
     cloud: Option<Cloud>,
     control: Option<Control>,
     api: Api,
+    bridge: Option<Bridge>,
     addresses: Addresses,
     fresh: Option<Fresh>,
     authority: Option<(PathBuf, String)>,
@@ -152,7 +154,8 @@ impl Server {
         let shared = cloud.as_ref().map(|c| Arc::clone(c.shared()));
         let hub = Hub::start(config, clock, store, writer, Arc::clone(&book), shared.clone()).await?;
         let home = Arc::clone(&hub) as Arc<dyn Home>;
-        drop(shared);
+        let people = shared.and_then(|s| s.people.broker.clone());
+        let bridge = crate::bridge::start(&settings.mqtt, data_dir, Arc::clone(&home), people).await?;
         let (tls, authority) = page_tls(settings, data_dir).await?;
         let (tokens, fresh) = open_tokens(data_dir, clock).await?;
         let encrypted = tls.is_some();
@@ -176,7 +179,20 @@ impl Server {
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(tell_service_manager(stop.clone()));
-        Ok(Self { hub, book, cloud, control, api, addresses, fresh, authority, stop, tasks, _lock: lock })
+        Ok(Self {
+            hub,
+            book,
+            cloud,
+            control,
+            api,
+            bridge,
+            addresses,
+            fresh,
+            authority,
+            stop,
+            tasks,
+            _lock: lock,
+        })
     }
 
     /// The home.
@@ -223,6 +239,10 @@ impl Server {
         self.tasks.close();
         self.tasks.wait().await;
         self.api.shutdown().await;
+        // Its goodbye goes through the cloud's broker, so it comes before the cloud.
+        if let Some(bridge) = self.bridge {
+            bridge.shutdown().await;
+        }
         drop(self.control);
         if let Some(cloud) = self.cloud
             && tokio::time::timeout(FAREWELL, cloud.shutdown()).await.is_err()
