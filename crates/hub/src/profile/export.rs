@@ -80,6 +80,11 @@ struct Row<'a> {
     hidden: bool,
 }
 
+#[derive(Serialize)]
+struct List {
+    entity: [Entity; 1],
+}
+
 impl<'a> Row<'a> {
     fn of(id: u16, point: &'a Point) -> Self {
         let spec = &point.spec;
@@ -153,8 +158,9 @@ impl Definition {
             let _infallible = write!(out, "\n# {from}\n[[point]]\n{row}");
         }
         for entity in self.attributes.iter().filter_map(Entity::of) {
-            let row = text(toml::to_string(&entity));
-            let _infallible = write!(out, "\n[[entity]]\n{row}");
+            // Inside of its list, so that tables in it get their whole names.
+            let row = text(toml::to_string(&List { entity: [entity] }));
+            let _infallible = write!(out, "\n{row}");
         }
         out
     }

@@ -97,52 +97,94 @@ pub(crate) struct Mapped {
 /// Longest mask, in bytes: what a `u128` holds.
 const MASK_BYTES: usize = 16;
 
+/// Bytes and the mask that lies over them, of the same length, and the part of it that counts.
+struct Masked {
+    bytes: Vec<u8>,
+    mask: Vec<u8>,
+    /// From the first byte of the mask that is not zero to the last one.
+    window: std::ops::RangeInclusive<usize>,
+}
+
+impl Masked {
+    fn number(&self, of: &[u8]) -> u128 {
+        self.window.clone().fold(0, |n, i| n << 8 | u128::from(of[i] & self.mask[i]))
+    }
+
+    /// The mask as a number, and by how many bits it stands above the lowest.
+    fn bits(&self) -> (u128, u32) {
+        let mask = self.number(&self.mask);
+        (mask, mask.trailing_zeros())
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    (0..text.len().div_ceil(2)).map(|i| u8::from_str_radix(text.get(i * 2..i * 2 + 2)?, 16).ok()).collect()
+}
+
 impl Mask {
     /// Whether it can be used.
     pub(crate) fn is_sound(&self) -> bool {
-        let n = self.bits.len();
-        n > 0
-            && n.is_multiple_of(2)
-            && u128::from_str_radix(&self.bits, 16).is_ok_and(|m| m > 0)
-            && self.bits.trim_start_matches('0').len() <= MASK_BYTES * 2
+        self.over(Vec::new()).is_some()
     }
 
-    /// The bytes under the mask: a long mask counts from the end, where its zeros are cut.
-    fn number(&self, text: &str) -> Option<i64> {
-        let mut bytes = if self.hex {
-            (0..text.len() / 2)
-                .map(|i| u8::from_str_radix(text.get(i * 2..i * 2 + 2)?, 16).ok())
-                .collect::<Option<Vec<u8>>>()?
-        } else {
-            base64_simd::STANDARD.decode_to_vec(text.as_bytes()).ok()?
-        };
-        let mask: Vec<u8> = (0..self.bits.len() / 2)
-            .map(|i| u8::from_str_radix(self.bits.get(i * 2..i * 2 + 2)?, 16).ok())
-            .collect::<Option<Vec<u8>>>()?;
+    fn decode(&self, text: &str) -> Option<Vec<u8>> {
+        if self.hex { unhex(text) } else { base64_simd::STANDARD.decode_to_vec(text.as_bytes()).ok() }
+    }
+
+    /// The mask over bytes; both end with the lowest one.
+    fn over(&self, mut bytes: Vec<u8>) -> Option<Masked> {
+        let mut mask = unhex(&self.bits)?;
         if self.little {
             bytes.reverse();
         }
-        // Both end with the lowest byte.
         let width = mask.len().max(bytes.len());
-        let at = |list: &[u8], i: usize| {
-            (i + list.len()).checked_sub(width).and_then(|i| list.get(i)).copied().unwrap_or(0)
-        };
-        let first = (0..width).find(|i| at(&mask, *i) != 0)?;
-        let (mut n, mut m) = (0_u128, 0_u128);
-        for i in first..width {
-            if i - first >= MASK_BYTES && at(&mask, i) != 0 {
-                return None;
-            }
-            if i - first < MASK_BYTES {
-                n = n << 8 | u128::from(at(&bytes, i) & at(&mask, i));
-                m = m << 8 | u128::from(at(&mask, i));
-            }
+        for list in [&mut mask, &mut bytes] {
+            let missing = width - list.len();
+            list.splice(0..0, std::iter::repeat_n(0, missing));
         }
-        let (n, top) = (n >> m.trailing_zeros(), m >> m.trailing_zeros());
-        let bits = u128::BITS - top.leading_zeros();
-        let n = i128::try_from(n).ok()?;
-        let negative = self.signed && bits > 0 && n >> (bits - 1) & 1 == 1;
-        i64::try_from(if negative { n - (1_i128 << bits) } else { n }).ok()
+        let first = mask.iter().position(|b| *b != 0)?;
+        let last = mask.iter().rposition(|b| *b != 0)?;
+        (last - first < MASK_BYTES).then_some(Masked { bytes, mask, window: first..=last })
+    }
+
+    fn number(&self, text: &str) -> Option<i64> {
+        let masked = self.over(self.decode(text)?)?;
+        let (mask, shift) = masked.bits();
+        let n = i128::try_from(masked.number(&masked.bytes) >> shift).ok()?;
+        let width = u128::BITS - (mask >> shift).leading_zeros();
+        let negative = self.signed && n >> (width - 1) & 1 == 1;
+        i64::try_from(if negative { n - (1_i128.checked_shl(width)?) } else { n }).ok()
+    }
+
+    /// The text with this number under the mask, the rest as it was.
+    fn put(&self, text: &str, n: i64) -> Option<String> {
+        let mut masked = self.over(self.decode(text)?)?;
+        let (mask, shift) = masked.bits();
+        let top = mask >> shift;
+        let raw = if n < 0 && self.signed {
+            (i128::from(n) & i128::try_from(top).ok()?).unsigned_abs()
+        } else {
+            u128::try_from(n).ok()?
+        };
+        if raw > top {
+            return None;
+        }
+        let mut left = raw << shift;
+        for i in masked.window.clone().rev() {
+            let under = masked.mask[i];
+            #[allow(clippy::cast_possible_truncation)] // the lowest byte
+            let byte = left as u8 & under;
+            masked.bytes[i] = (masked.bytes[i] & !under) | byte;
+            left >>= 8;
+        }
+        if self.little {
+            masked.bytes.reverse();
+        }
+        Some(if self.hex {
+            masked.bytes.iter().map(|b| format!("{b:02x}")).collect()
+        } else {
+            base64_simd::STANDARD.encode_to_string(&masked.bytes)
+        })
     }
 }
 
@@ -228,7 +270,7 @@ impl Mapped {
     }
 
     pub(super) fn writes(&self) -> Vec<&str> {
-        if self.writable && self.mask.is_none() { vec![&self.name] } else { Vec::new() }
+        if self.writable { vec![&self.name] } else { Vec::new() }
     }
 
     /// Values that it offers, beside numbers of a range.
@@ -251,11 +293,26 @@ impl Mapped {
     pub(super) fn write(
         &self,
         asked: &Map<String, Value>,
-        _now: &Dps,
+        now: &Dps,
         out: &mut Dps,
     ) -> Result<(), WriteError> {
+        let dp = DpId(self.point);
         for (name, value) in asked {
-            out.insert(DpId(self.point), self.raw_of(name, value)?);
+            let raw = self.raw_of(name, value)?;
+            let Some(mask) = &self.mask else {
+                out.insert(dp, raw);
+                continue;
+            };
+            // Other numbers in the same bytes stay as they are, or as the same command made them.
+            let shown = out.value(dp).or_else(|| now.value(dp)).map(ToString::to_string);
+            let shown =
+                shown.ok_or_else(|| misfit(name, "can't be set before the device has shown its point"))?;
+            let n = plain(&raw).number().unwrap_or_default();
+            #[allow(clippy::cast_possible_truncation)] // a number of a point
+            let text = mask.put(&shown, n as i64);
+            let text =
+                text.ok_or_else(|| misfit(name, format!("does not take {value}: it has no room for it")))?;
+            out.insert(dp, DpValue::text(text));
         }
         Ok(())
     }
@@ -330,7 +387,7 @@ impl Mapped {
     }
 
     pub(super) fn exposes(&self) -> Vec<Value> {
-        let access = if self.writes().is_empty() { 0b101 } else { 0b111 };
+        let access = if self.writable { 0b111 } else { 0b101 };
         let mut leaf =
             json!({"name": self.name, "property": self.name, "label": label(&self.name), "access": access});
         let offered = self.offered();

@@ -96,6 +96,16 @@ entities:
         name: sensor
         mask: "00FF"
         mask_signed: true
+  - entity: number
+    name: Low byte
+    dps:
+      - id: 9
+        type: hex
+        name: value
+        mask: "00FF"
+        range:
+          min: 0
+          max: 255
   - entity: select
     name: Depends
     dps:
@@ -175,7 +185,8 @@ fn words_scales_and_bits_are_understood() {
     assert_eq!(
         state,
         json!({"hvac_mode": "heat", "temperature": 21.5, "preset_mode": "boost", "level": 70, "problem": true,
-               "any_fault": true, "voltage": 230.5, "signed": -2, "dp_10": "a"})
+               "any_fault": true, "voltage": 230.5, "signed": -2, "low_byte": 254,
+               "dp_10": "a"})
     );
     assert_eq!(heater.read(&dps(r#"{"7":1}"#))["problem"], false);
     assert_eq!(heater.read(&dps(r#"{"7":1}"#))["any_fault"], true);
@@ -186,13 +197,29 @@ fn words_scales_and_bits_are_understood() {
     assert_eq!(set.value(DpId(2)), Some(&DpValue::Value(220)));
     assert_eq!(set.value(DpId(5)), Some(&DpValue::text("1")));
     assert_eq!(set.value(DpId(6)), Some(&DpValue::Value(0)));
+    let Value::Object(asked) = json!({"low_byte": 3}) else { panic!("an object") };
+    assert_eq!(heater.write(&asked, &heard).unwrap(), dps(r#"{"9":"0103"}"#), "the other byte stays");
     let fault = |asked| write(&heater, asked).unwrap_err().to_string();
+    assert!(fault(json!({"low_byte": 3})).contains("before the device has shown"));
     assert_eq!(fault(json!({"temperature": 36})), "temperature: takes 10 to 35, not 36");
     assert_eq!(
         fault(json!({"preset_mode": "boost"})),
         "preset_mode: takes one of comfort, eco, not \"boost\""
     );
     assert!(fault(json!({"problem": true})).contains("not an attribute"));
+}
+
+#[test]
+fn what_was_imported_is_exported_as_our_own() {
+    let heard = r#"{"1":true,"2":215,"5":"9","6":30,"7":4,"8":"CQEAEOEAA9s=","9":"01fe","10":"a",
+                    "20":true,"21":"colour","22":10,"23":1000,"24":"007803e803e8"}"#;
+    for made in [definition(HEATER), definition(LAMP)] {
+        let text = made.to_toml();
+        let layer = super::read("definition", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let again = build(vec![layer], &Dps::new());
+        assert_eq!(again.attributes, made.attributes, "{text}");
+        assert_eq!(again.read(&dps(heard)), made.read(&dps(heard)), "{text}");
+    }
 }
 
 #[test]
@@ -227,6 +254,14 @@ fn works(mapped: &Mapped) -> Result<(), String> {
     if attribute.writes().is_empty() {
         return Ok(());
     }
+    // Bytes that hold nothing yet, where a number is only a part of them.
+    let now = mapped.mask.as_ref().map(|mask| {
+        let zeros = vec![0_u8; mask.bits.len() / 2];
+        let text =
+            if mask.hex { "00".repeat(zeros.len()) } else { base64_simd::STANDARD.encode_to_string(zeros) };
+        (DpId(mapped.point), DpValue::text(text))
+    });
+    let now: Dps = now.into_iter().collect();
     let mut tried = mapped.offered();
     if let (Shape::Number, Some((min, max))) = (mapped.shape, mapped.shown_range()) {
         tried.extend([json!(min), json!(max)]);
@@ -234,7 +269,7 @@ fn works(mapped: &Mapped) -> Result<(), String> {
     for value in tried {
         let asked = Map::from_iter([(mapped.name.clone(), value.clone())]);
         let (mut set, mut shown) = (Dps::new(), Map::new());
-        attribute.write(&asked, &Dps::new(), &mut set).map_err(|e| e.to_string())?;
+        attribute.write(&asked, &now, &mut set).map_err(|e| e.to_string())?;
         attribute.read(&set, &mut shown);
         let got = shown.get(&mapped.name).cloned().unwrap_or_default();
         let same = match (got.as_f64(), value.as_f64()) {

@@ -353,7 +353,7 @@ fn mapped(part: &Part, dp: &Dp, id: DpId) -> Result<Mapped, String> {
         name: String::new(),
         point: id.0,
         shape,
-        writable: !dp.readonly && !reads_only(part) && mask.is_none() && dp.hidden != Yaml::Bool(true),
+        writable: !dp.readonly && !reads_only(part) && dp.hidden != Yaml::Bool(true),
         bits: dp.kind == "bitfield",
         text: numeric && dp.kind == "string",
         unit,
