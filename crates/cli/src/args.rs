@@ -288,6 +288,9 @@ pub(crate) struct Demo {
     /// Print one table, when every device has reported, and end
     #[arg(long)]
     pub(crate) once: bool,
+    /// Where the API listens [default: 127.0.0.1:8099, or any free port where that is taken]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -24,7 +24,7 @@ use crate::bridge::mqtt::Bridge;
 use crate::hub::{Hub, HubConfig};
 use crate::model::{Home, HubStatus, Problem};
 use crate::settings::{PageTls, Settings};
-use crate::store::{StoreError, Writer};
+use crate::store::{Batch, SavedRow, StoreError, Writer};
 
 /// How long the servers for devices may take to end.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -95,6 +95,8 @@ pub struct Addresses {
 pub struct Special {
     /// How devices are looked for, in place of the usual way; inside `Some`: `None` is not at all.
     pub discovery: Option<Option<crate::hub::Discovery>>,
+    /// What the hub shall remember as if an earlier run had kept it.
+    pub remember: Vec<SavedRow>,
 }
 
 /// The running home server. End it with [`shutdown`](Self::shutdown).
@@ -130,6 +132,9 @@ impl Server {
         let zone = zone(&settings.home.time_zone)?;
         let book = BookBackend::open(FileStore::new(data_dir), clock)?;
         let store = crate::store::configured(&settings.store, data_dir)?;
+        if !special.remember.is_empty() {
+            store.append(&Batch { saved: special.remember, ..Batch::default() }).await?;
+        }
         let cloud = match cloud_config(settings, data_dir) {
             Some(config) => Some(Cloud::start(config, clock, Arc::clone(&book) as Arc<dyn Backend>).await?),
             None => None,

@@ -83,7 +83,7 @@ fn print(value: &serde_json::Value) -> Outcome {
 }
 
 /// What listens where, who can get here, and what to do next.
-fn greet(context: &Context, server: &Server, settings: &Settings) {
+pub(crate) fn greet(context: &Context, server: &Server, settings: &Settings) {
     let at = server.addresses();
     let status = server.status();
     let mut text = format!("the hub runs with {}\n", count(status.devices, "device"));

@@ -105,7 +105,8 @@ fn number(device: &Value, pointer: &str) -> Option<f64> {
     device.pointer(pointer).and_then(Value::as_f64)
 }
 
-fn table(style: Style, devices: &[Value]) -> Table {
+/// A row a device.
+pub(crate) fn table(style: Style, devices: &[Value]) -> Table {
     let mut table =
         Table::new(style, &["NAME", "CLASS", "VERSION", "LINE", "STATE", "POWER", "TODAY", "HEARD"]);
     for d in devices {
@@ -168,7 +169,8 @@ fn summary(state: &Map<String, Value>) -> String {
     words.join(", ")
 }
 
-fn total(devices: &[Value]) -> String {
+/// How many can be had, and what they draw.
+pub(crate) fn total(devices: &[Value]) -> String {
     let can = devices.iter().filter(|d| matches!(text(d, "/presence/state"), "online" | "asleep")).count();
     let watts: f64 = devices.iter().filter_map(|d| number(d, "/state/power")).sum();
     let kwh: f64 = devices.iter().filter_map(|d| number(d, "/energy/today_kwh")).sum();

@@ -54,7 +54,7 @@ use landfall_proto::Entropy as _;
 use landfall_proto::id::DeviceId;
 use landfall_proto::psk::{Identity, PREFIX_ESP8266, Psk};
 
-pub use dial::{Dial, Names, Sockets, Stream};
+pub use dial::{Dial, Dialled, Names, Sockets, Stream};
 pub use news::CloudNews;
 pub use output::{CloudOutput, Effect, LineId, Who};
 pub use place::{Place, PskLogin, Transport};

@@ -1,15 +1,15 @@
 //! Somebody is at home in the demo: every few seconds a light, a curtain or a thermostat is set, as with
 //! `landfall set`, so that commands and their outcomes can be seen.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use landfall_link::{Device, Outcome, SetOptions};
-use landfall_proto::dp::{DpId, DpValue, Dps};
-use landfall_proto::schema::Schema;
+use landfall_hub::model::{By, CommandOptions, DeviceView, Ended, Home, Problem};
+use landfall_hub::profile::Class;
+use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
-use super::board::{Board, Row};
-use crate::render::points;
+use crate::render::clean;
 
 /// Time between two acts.
 pub(crate) const EVERY: Duration = Duration::from_secs(4);
@@ -18,61 +18,52 @@ pub(crate) const EVERY: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub(crate) struct Act {
     what: String,
-    work: JoinHandle<(Option<Outcome>, Duration)>,
+    work: JoinHandle<Result<Arc<Ended>, Problem>>,
 }
 
 impl Act {
     /// Waits for its end and tells about it in a line. Cancel safe.
     pub(crate) async fn told(&mut self) -> String {
         match (&mut self.work).await {
-            Ok((Some(outcome), took)) => {
-                format!("set {} -> {outcome} ({:.1} ms)", self.what, took.as_secs_f64() * 1000.0)
-            }
-            Ok((None, _)) | Err(_) => format!("set {} -> not taken", self.what),
+            Ok(Ok(ended)) => format!("set {} -> {} ({} ms)", self.what, ended.outcome, ended.took_ms),
+            Ok(Err(problem)) => format!("set {} -> not taken: {problem}", self.what),
+            Err(e) => format!("set {} -> not finished: {e}", self.what),
         }
     }
 }
 
 /// Does the next thing; `turn` counts from 0.
-pub(crate) fn next(board: &Board, turn: usize) -> Option<Act> {
-    let able: Vec<(&Row, Device, DpId, DpValue)> = board
-        .rows
-        .iter()
-        .filter_map(|row| {
-            let (id, value) = choice(&row.subject.schema, row.values()?)?;
-            Some((row, row.handle.clone()?, id, value))
+pub(crate) fn next(home: &Arc<dyn Home>, turn: usize) -> Option<Act> {
+    let able: Vec<(Arc<DeviceView>, &str, Value)> = home
+        .devices()
+        .into_iter()
+        .filter(|view| view.presence.available() && view.route.is_some())
+        .filter_map(|view| {
+            let (name, value) = choice(&view)?;
+            Some((view, name, value))
         })
         .collect();
-    let (row, handle, id, value) = able.get(turn % able.len().max(1))?.clone();
-    let spec = row.subject.schema.spec(id);
-    let name = points::name(&row.subject.schema, id);
-    let what = format!("{} {name} = {}", row.subject.name(), points::reading(spec, &value));
-    let cid = row.subject.cid();
-    let dps: Dps = [(id, value)].into_iter().collect();
-    let work = tokio::spawn(async move {
-        let start = Instant::now();
-        let outcome = handle.set(cid, dps, SetOptions::default()).await.ok();
-        (outcome, start.elapsed())
-    });
+    let (view, name, value) = able.get(turn % able.len().max(1))?.clone();
+    let what = format!("{} {name} = {value}", clean(&view.facts.name));
+    let wanted: Map<String, Value> = [(name.to_owned(), value)].into_iter().collect();
+    let dps = view.definition.write(&wanted, &view.dps()).ok()?;
+    let (home, id) = (Arc::clone(home), view.id().clone());
+    let work = tokio::spawn(async move { home.set(&id, dps, CommandOptions::of(By::Cli)).await });
     Some(Act { what, work })
 }
 
 /// What a person would do with it: lights and wall switches are switched, curtains moved, rooms made warmer or cooler.
 /// Plugs are left alone: nobody switches a fridge off for fun.
-fn choice(schema: &Schema, now: &Dps) -> Option<(DpId, DpValue)> {
-    let value = |code: &str| schema.by_code(code).and_then(|id| Some((id, now.value(id)?)));
-    if let Some((id, DpValue::Bool(on))) = value("switch_led") {
-        return Some((id, DpValue::Bool(!on)));
-    }
-    if let Some((_, DpValue::Value(at))) = value("percent_state") {
-        let id = schema.by_code("percent_control")?;
-        return Some((id, DpValue::Value(if *at < 50 { 80 } else { 20 })));
-    }
-    if let Some((id, DpValue::Value(wants))) = value("temp_set") {
-        return Some((id, DpValue::Value(if *wants < 215 { 220 } else { 205 })));
-    }
-    match value("switch_2") {
-        Some((id, DpValue::Bool(on))) => Some((id, DpValue::Bool(!on))),
+fn choice(view: &DeviceView) -> Option<(&'static str, Value)> {
+    let state = view.state();
+    let number = |name: &str| state.get(name).and_then(Value::as_f64);
+    let is = |name: &str| state.get(name).and_then(Value::as_bool);
+    match view.definition.class {
+        Class::Light => is("switch").map(|on| ("switch", Value::from(!on))),
+        Class::Switch => is("switch_2").map(|on| ("switch_2", Value::from(!on))),
+        Class::Cover => number("position").map(|at| ("position", Value::from(if at < 50.0 { 80 } else { 20 }))),
+        Class::Thermostat => number("target_temperature")
+            .map(|wants| ("target_temperature", Value::from(if wants < 21.5 { 22.0 } else { 20.5 }))),
         _ => None,
     }
 }
