@@ -12,7 +12,7 @@ fn once_is_a_table_with_a_line_a_device() {
     let run = home.run(&["demo", "--once"]).ok();
     finish(other).ok();
     let lines: Vec<&str> = run.stdout.lines().collect();
-    assert!(lines[0].starts_with("NAME") && lines[0].contains("STATE") && lines[0].contains("LAST CHANGE"));
+    assert!(lines[0].starts_with("NAME") && lines[0].contains("STATE") && lines[0].contains("TODAY"));
     assert!(lines.len() > 10, "at least ten devices: {run:#?}");
     for version in [" 3.1 ", " 3.2 ", " 3.3 ", " 3.4 ", " 3.5 "] {
         assert!(lines[1..].iter().any(|l| l.contains(version)), "{version}: {run:#?}");
@@ -55,11 +55,17 @@ fn a_directory_of_real_devices_is_refused_and_left_alone() {
 fn live_it_is_lines_for_a_pipe_and_ends_with_ctrl_c() {
     let home = Home::new();
     let mut demo = Background::start(home.command(&["demo"]));
-    let hint = demo.wait_for(Stream::Err, "In another terminal");
+    let hint = demo.wait_for(Stream::Err, "keys of its devices");
     let file = hint.split_whitespace().find(|w| w.ends_with("devices.json")).unwrap().to_owned();
+    let dir = std::path::Path::new(&file).parent().unwrap().to_str().unwrap().to_owned();
     // Somebody is at home.
     let line = demo.wait_for(Stream::Out, "set ");
     assert!(line.contains("-> confirmed ("), "{line}");
+    // Another terminal asks the hub.
+    let power = home.run(&["--data-dir", &dir, "get", "Fridge", "switch_1"]).ok();
+    assert_eq!(power.stdout, "true\n");
+    let top = home.run(&["--data-dir", &dir, "top", "--once"]).ok();
+    assert!(top.stdout.contains("Fridge") && top.stdout.contains("kWh"), "{top:#?}");
     // Other terminals can take part.
     let fridge = home.run(&["--devices", &file, "get", "Fridge", "switch_1"]).ok();
     assert_eq!(fridge.stdout, "true\n");

@@ -61,7 +61,9 @@ fn choice(view: &DeviceView) -> Option<(&'static str, Value)> {
     match view.definition.class {
         Class::Light => is("switch").map(|on| ("switch", Value::from(!on))),
         Class::Switch => is("switch_2").map(|on| ("switch_2", Value::from(!on))),
-        Class::Cover => number("position").map(|at| ("position", Value::from(if at < 50.0 { 80 } else { 20 }))),
+        Class::Cover => {
+            number("position").map(|at| ("position", Value::from(if at < 50.0 { 80 } else { 20 })))
+        }
         Class::Thermostat => number("target_temperature")
             .map(|wants| ("target_temperature", Value::from(if wants < 21.5 { 22.0 } else { 20.5 }))),
         _ => None,

@@ -110,14 +110,13 @@ impl House {
         let ids: HashSet<String> = home
             .devices
             .iter()
+            .chain(&newcomers.devices)
             .flat_map(|d| d.spec.children.iter().map(|c| &c.id).chain([&d.spec.id]))
             .map(ToString::to_string)
             .collect();
-        let uuids: HashSet<String> = newcomers
-            .devices
-            .iter()
-            .filter_map(|d| Some(d.spec.cloud.as_ref()?.uuid.to_string()))
-            .collect();
+        // Older firmware keeps its id, newer firmware is given another and told by its hardware.
+        let uuids: HashSet<String> =
+            newcomers.devices.iter().filter_map(|d| Some(d.spec.cloud.as_ref()?.uuid.to_string())).collect();
         let ours = |d: &landfall_book::Device| {
             ids.contains(d.id.as_str()) || d.uuid.as_ref().is_some_and(|u| uuids.contains(u.as_str()))
         };
@@ -133,11 +132,8 @@ impl House {
         self.devices.write_devices_json(&file)?;
         let entries = import::read(&file)?;
         let listed = self.devices.devices();
-        let sleepers: Vec<_> = listed
-            .into_iter()
-            .filter(|d| d.address.is_none() && d.parent.is_none())
-            .map(|d| d.id)
-            .collect();
+        let sleepers: Vec<_> =
+            listed.into_iter().filter(|d| d.address.is_none() && d.parent.is_none()).map(|d| d.id).collect();
         let newcomers = newcomers()?;
         Ok(store.update(&mut |book| {
             merge::merge(book, &entries, Context::now());

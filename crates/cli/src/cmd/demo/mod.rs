@@ -166,7 +166,8 @@ fn living(server: &Server) -> (usize, usize) {
 
 /// Devices that should report and did not.
 fn silent(server: &Server) -> Vec<String> {
-    let missing = |view: &Arc<landfall_hub::model::DeviceView>| !view.facts.sleeper && view.heard_ms.is_none();
+    let missing =
+        |view: &Arc<landfall_hub::model::DeviceView>| !view.facts.sleeper && view.heard_ms.is_none();
     server.home().devices().iter().filter(|v| missing(v)).map(|v| clean(&v.facts.name)).collect()
 }
 
@@ -190,13 +191,18 @@ async fn once(context: &Context, server: &Server, house: &House, dir: &Path) -> 
         return Err(Failure::with_hint(text, hint));
     }
     if paired < house.newcomers() {
-        let text = anyhow!("not all new devices were paired by the stand-in cloud within {} s", PATIENCE.as_secs());
+        let text =
+            anyhow!("not all new devices were paired by the stand-in cloud within {} s", PATIENCE.as_secs());
         return Err(Failure::with_hint(text, hint));
     }
     context.say(&format!(
         "{} to a stand-in cloud on this machine as well, {paired} of them paired there just now \
          (firmware of the generations A, B and C)",
-        if reported == 1 { "1 device reports".to_owned() } else { format!("{} report", count(reported, "device")) }
+        if reported == 1 {
+            "1 device reports".to_owned()
+        } else {
+            format!("{} report", count(reported, "device"))
+        }
     ));
     Ok(())
 }
@@ -276,7 +282,8 @@ fn lines(home: &dyn Home, change: &Change) -> Vec<String> {
                 .map(|p| p.name.as_str())
                 .collect();
             let read = view.definition.read(dps);
-            let worth = read.iter().filter(|(k, _)| named.contains(k.as_str()) && !WOBBLING.contains(&k.as_str()));
+            let worth =
+                read.iter().filter(|(k, _)| named.contains(k.as_str()) && !WOBBLING.contains(&k.as_str()));
             worth.map(|(k, v)| format!("{name}  {k} = {}", clean(&v.to_string()))).collect()
         }
         What::Presence(presence) => vec![format!("{name}  {}", presence.word())],

@@ -98,7 +98,8 @@ pub(super) fn of(home: &Home, book: &Book, now: u64, zone: &jiff::tz::TimeZone) 
         for plug in &mut plugs {
             let dps = plug.report(home.mains, at, step);
             let (device, line, origin) = (plug.id.clone(), Line::Lan, Origin::Pushed);
-            let heard = Action::Heard { device, cid: None, line, origin, dps: Arc::new(dps), device_ms: None };
+            let heard =
+                Action::Heard { device, cid: None, line, origin, dps: Arc::new(dps), device_ms: None };
             past.apply(heard, start, at);
         }
     }
