@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Shared;
+use crate::bus::Reader;
 use crate::model::{Change, DeviceView, Line, LineState, Outcome, What};
 
 /// What happened since the start.
@@ -57,8 +58,7 @@ impl Counts {
 }
 
 /// Counts changes until the hub ends.
-pub(super) async fn count(shared: Arc<Shared>) {
-    let mut reader = shared.home.bus().read(None);
+pub(super) async fn count(shared: Arc<Shared>, mut reader: Reader) {
     while let Some(Some(read)) = shared.end.run_until_cancelled(reader.next()).await {
         match read {
             Ok(changes) => changes.iter().for_each(|c| shared.counts.note(c)),
@@ -101,17 +101,16 @@ fn family(
         return Ok(());
     }
     let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
+    if let [(labels, number)] = numbers
+        && labels.is_empty()
+    {
+        return one(metric, kind, *number);
+    }
     for (labels, number) in numbers {
-        if labels.is_empty() {
-            one(metric.encode_family(&NO_LABELS)?, kind, *number)?;
-        } else {
-            one(metric.encode_family(labels)?, kind, *number)?;
-        }
+        one(metric.encode_family(labels)?, kind, *number)?;
     }
     Ok(())
 }
-
-const NO_LABELS: [(&str, String); 0] = [];
 
 fn one(metric: MetricEncoder<'_>, kind: MetricType, number: f64) -> fmt::Result {
     match kind {
@@ -220,7 +219,8 @@ fn switches(view: &DeviceView) -> Vec<(Labels<'static>, f64)> {
 
 fn energy(encoder: &mut DescriptorEncoder<'_>, views: &[Arc<DeviceView>]) -> fmt::Result {
     let all: Vec<_> = views.iter().filter_map(|v| Some((id(v), v.energy?))).collect();
-    let total: Vec<_> = all.iter().map(|(l, e)| (l.clone(), float(e.total.0) * 3.6)).collect();
+    let total: Vec<_> =
+        all.iter().map(|(l, e)| (l.clone(), float(e.total.0.saturating_mul(36)) / 10.0)).collect();
     let help = "Energy used since counting began";
     family(encoder, "tuya_device_energy", help, Some(&Unit::Joules), MetricType::Counter, &total)?;
     let copies: Vec<_> = all.iter().map(|(l, e)| (l.clone(), float(e.copies))).collect();

@@ -194,7 +194,8 @@ impl Api {
             .map_err(|source| ApiError::Socket { path: path.clone(), source })?;
         let mut tasks = vec![
             tokio::spawn(serve::unix(unix, socket.owner(), router.clone(), shared.end.clone())),
-            tokio::spawn(metrics::count(Arc::clone(&shared))),
+            // From here on, not from when the task first runs.
+            tokio::spawn(metrics::count(Arc::clone(&shared), shared.home.bus().read(None))),
             tokio::spawn(flush(Arc::clone(&shared))),
         ];
         let mut bound = None;

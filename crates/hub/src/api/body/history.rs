@@ -88,7 +88,8 @@ impl Scaling {
         }
     }
 
-    fn number(&self, n: f64) -> f64 {
+    /// A number in its unit.
+    pub(in crate::api) fn number(&self, n: f64) -> f64 {
         if self.places == 0 { n } else { n / 10_f64.powi(self.places) }
     }
 

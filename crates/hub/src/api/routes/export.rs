@@ -1,7 +1,6 @@
 //! History as files: CSV and JSON lines, streamed, however long it is.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -9,7 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use landfall_proto::dp::{DpId, DpValue};
+use landfall_proto::dp::DpId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::IntoParams;
@@ -49,8 +48,21 @@ struct Row<'a> {
     name: &'a str,
     dp: u16,
     attribute: Option<&'a str>,
+    /// The change, or the mean of a step.
     value: Value,
     unit: Option<&'a str>,
+    /// Of steps, where only roll-ups are left.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    step: Option<Step>,
+}
+
+/// What else is known of a step.
+#[derive(Debug, Serialize)]
+struct Step {
+    min: f64,
+    max: f64,
+    last: f64,
+    count: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +71,8 @@ enum Format {
     JsonLines,
 }
 
-/// Changes of points as CSV: time, at_ms, device, name, dp, attribute, value, unit. An export that ends early breaks off
-/// without the end of its transfer.
+/// Changes of points as CSV. Where only roll-ups are left, `value` is the mean of a step, and min, max, last and count are told
+/// beside it. An export that ends early breaks off without the end of its transfer.
 #[utoipa::path(get, path = "/api/v1/export.csv", params(What), security(("bearer" = ["read"])),
     responses((status = 200, description = "Device by device, oldest first.", body = String, content_type = "text/csv")))]
 pub(super) async fn csv(State(shared): Home, Query(what): Query<What>) -> Answered<Response> {
@@ -103,8 +115,6 @@ enum BrokenOff {
     Json(#[from] serde_json::Error),
     #[error("rows can't be written")]
     Whole(String),
-    #[error("never")]
-    Never(#[from] Infallible),
 }
 
 /// Where an export is.
@@ -126,7 +136,9 @@ impl Walk {
         if !self.begun {
             self.begun = true;
             if self.format == Format::Csv {
-                let head = Bytes::from_static(b"time,at_ms,device,name,dp,attribute,value,unit\n");
+                let head = Bytes::from_static(
+                    b"time,at_ms,device,name,dp,attribute,value,unit,min,max,last,count\n",
+                );
                 return Ok(Some((head, self)));
             }
         }
@@ -173,63 +185,80 @@ fn at(sample: &Sample) -> u64 {
 }
 
 /// Samples before `until`, in the order of time.
-fn merged(series: Vec<Series>, until: u64) -> Vec<(u64, DpId, DpValue)> {
+fn merged(series: Vec<Series>, until: u64) -> Vec<(DpId, Sample)> {
     let mut all: Vec<_> = series
         .into_iter()
         .flat_map(|s| s.samples.into_iter().map(move |sample| (s.dp, sample)))
-        .filter_map(|(dp, sample)| match sample {
-            Sample::Value { at_ms, value } if at_ms < until => Some((at_ms, dp, value)),
-            _ => None,
-        })
+        .filter(|(_, sample)| at(sample) < until)
         .collect();
-    all.sort_by_key(|(at_ms, dp, _)| (*at_ms, *dp));
+    all.sort_by_key(|(dp, sample)| (at(sample), *dp));
     all
 }
 
-fn lines(view: &DeviceView, samples: &[(u64, DpId, DpValue)], format: Format) -> Result<Vec<u8>, BrokenOff> {
+fn lines(view: &DeviceView, samples: &[(DpId, Sample)], format: Format) -> Result<Vec<u8>, BrokenOff> {
     let mut text = Vec::new();
     let mut csv = ::csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    for (at_ms, dp, value) in samples {
+    for (dp, sample) in samples {
         let meaning = view.definition.points.get(dp);
         let scaling = Scaling::of(meaning, false);
+        let at_ms = at(sample);
+        let (value, step) = match sample {
+            Sample::Value { value, .. } => (scaling.value(value), None),
+            Sample::Step { min, mean, max, last, count, .. } => {
+                let of = |n: &f64| scaling.number(*n);
+                let step = Step { min: of(min), max: of(max), last: of(last), count: *count };
+                (Value::from(of(mean)), Some(step))
+            }
+        };
+        let stamp = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let row = Row {
-            time: i64::try_from(*at_ms)
-                .ok()
-                .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-                .map(|t| t.to_string())
-                .unwrap_or_default(),
-            at_ms: *at_ms,
+            time: stamp.map(|t| t.to_string()).unwrap_or_default(),
+            at_ms,
             device: view.id().as_str(),
             name: &view.facts.name,
             dp: dp.0,
             attribute: meaning.map(|m| m.name.as_str()),
-            value: scaling.value(value),
+            value,
             unit: scaling.unit.as_deref(),
+            step,
         };
         match format {
             Format::JsonLines => {
                 serde_json::to_writer(&mut text, &row)?;
                 text.push(b'\n');
             }
-            Format::Csv => csv.write_record([
-                &row.time,
-                &row.at_ms.to_string(),
-                row.device,
-                &harmless(row.name),
-                &row.dp.to_string(),
-                row.attribute.unwrap_or_default(),
-                &match &row.value {
-                    Value::String(text) => harmless(text),
-                    other => other.to_string(),
-                },
-                row.unit.unwrap_or_default(),
-            ])?,
+            Format::Csv => csv.write_record(cells(&row))?,
         }
     }
     match format {
         Format::JsonLines => Ok(text),
         Format::Csv => csv.into_inner().map_err(|e| BrokenOff::Whole(e.to_string())),
     }
+}
+
+fn cells(row: &Row<'_>) -> [String; 12] {
+    let value = match &row.value {
+        Value::String(text) => harmless(text),
+        other => other.to_string(),
+    };
+    let [min, max, last, count] = row.step.as_ref().map_or_else(Default::default, |s| {
+        [s.min.to_string(), s.max.to_string(), s.last.to_string(), s.count.to_string()]
+    });
+    let text = |t: Option<&str>| t.unwrap_or_default().to_owned();
+    [
+        row.time.clone(),
+        row.at_ms.to_string(),
+        row.device.to_owned(),
+        harmless(row.name),
+        row.dp.to_string(),
+        text(row.attribute),
+        value,
+        text(row.unit),
+        min,
+        max,
+        last,
+        count,
+    ]
 }
 
 /// Text that a spreadsheet would take for a formula gets a quote in front.
@@ -239,6 +268,8 @@ fn harmless(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use landfall_proto::dp::DpValue;
+
     use super::*;
 
     fn series(dp: u16, at: &[u64], cut: bool) -> Series {
@@ -252,7 +283,7 @@ mod tests {
         assert_eq!(complete_until(&[series(1, &[5, 9], false)], 0, 100), 100);
         let cut = [series(1, &[5, 9], true), series(2, &[7], false), series(3, &[1, 8], true)];
         assert_eq!(complete_until(&cut, 0, 100), 8);
-        let times: Vec<_> = merged(cut.to_vec(), 8).iter().map(|(at, dp, _)| (*at, dp.0)).collect();
+        let times: Vec<_> = merged(cut.to_vec(), 8).iter().map(|(dp, sample)| (at(sample), dp.0)).collect();
         assert_eq!(times, [(1, 3), (5, 1), (7, 2)]);
         assert_eq!(
             complete_until(&[series(1, &[5, 5], true)], 5, 100),

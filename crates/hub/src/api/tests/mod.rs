@@ -1,7 +1,9 @@
 //! The door as a client sees it.
 
 mod http;
+mod live;
 mod openapi;
+mod routes;
 mod scopes;
 
 use std::sync::Arc;
