@@ -197,7 +197,7 @@ async fn events_are_told_newest_first_in_pages() {
     let event = |seq: u64| EventRow {
         seq: Seq(seq),
         at_ms: START_MS + seq,
-        device: (seq % 2 == 0).then(device),
+        device: seq.is_multiple_of(2).then(device),
         code: "presence.offline".into(),
         text: format!("number {seq}"),
     };
