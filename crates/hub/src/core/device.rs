@@ -425,7 +425,7 @@ impl Device {
     fn keep(&mut self, ctx: &mut Ctx<'_>, effects: &mut Vec<Effect>) {
         let now = ctx.now.mono;
         let due = self.heard_ms.is_some() && self.saved_at.is_none_or(|at| at + SAVE <= now);
-        if !self.save && !(due && self.view.as_ref().is_some_and(|v| v.heard_ms == Some(ctx.now.unix_ms))) {
+        if !(self.save || due && self.view.as_ref().is_some_and(|v| v.heard_ms == Some(ctx.now.unix_ms))) {
             return;
         }
         self.save = false;

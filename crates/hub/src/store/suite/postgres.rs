@@ -155,7 +155,6 @@ macro_rules! on_postgres {
     ($($case:ident),+) => {
         async fn suite_on(server: &Server) {
             $(
-                eprintln!("{}", stringify!($case));
                 let store = server.fresh(stringify!($case)).await;
                 cases::$case(Arc::clone(&store)).await;
                 store.close().await;
