@@ -115,6 +115,9 @@ impl From<Problem> for Answer {
 impl From<StoreError> for Answer {
     fn from(e: StoreError) -> Self {
         use std::error::Error as _;
+        if let StoreError::Asked(said) = &e {
+            return Self::asked(StatusCode::UNPROCESSABLE_ENTITY, "history.bad_range", said.clone());
+        }
         let cause = e.source().map(|s| format!(": {s}")).unwrap_or_default();
         tracing::warn!("history can't be read: {e}{cause}");
         Self::ours("store.failed", format!("{e}{cause}")).hint("`landfall status` shows how the store is")

@@ -97,6 +97,7 @@ macro_rules! suite {
             every_kind_of_value_comes_back_as_it_was,
             a_time_and_points_are_chosen_and_a_limit_is_told,
             steps_are_the_same_from_changes_and_from_roll_ups,
+            a_single_change_is_rolled_up_once_its_time_is_complete,
             changes_that_come_late_are_rolled_up_as_well,
             text_has_no_steps,
             a_batch_that_comes_twice_counts_once,

@@ -18,14 +18,14 @@ impl Open {
         let series = self.write(batch, &mut fresh).await.map_err(failed("can't write history"))?;
         let given = fresh.given();
         ids.know(given);
-        for series in series {
-            ids.active.add(series);
+        for (series, at_ms) in series {
+            ids.active.add(series, at_ms);
         }
         Ok(())
     }
 
-    /// Writes it; the series that got changes.
-    async fn write(&self, batch: &Batch, ids: &mut Fresh<'_>) -> Result<Vec<i64>, sqlx::Error> {
+    /// Writes it; the series that got changes, with the newest of each.
+    async fn write(&self, batch: &Batch, ids: &mut Fresh<'_>) -> Result<Vec<(i64, u64)>, sqlx::Error> {
         let mut transaction = self.database.begin().await?;
         let writing = &mut *transaction;
         // Changes before this are rolled up already, or are being.
@@ -107,8 +107,8 @@ impl Open {
                    DO UPDATE SET value = excluded.value WHERE excluded.value > meta.value";
         writing.rows(sql, &[batch.last.0.into()]).await?;
         transaction.commit().await?;
-        let mut series: Vec<_> = points.iter().map(|((series, _), _)| *series).collect();
-        series.dedup();
-        Ok(series)
+        // Sorted, so the last of a series is its newest.
+        let runs = points.chunk_by(|(a, _), (b, _)| a.0 == b.0).filter_map(<[_]>::last);
+        Ok(runs.map(|((series, at), _)| (*series, u64::try_from(*at).unwrap_or(0))).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Small numbers for devices and their points.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use landfall_proto::dp::DpId;
 use landfall_proto::id::DeviceId;
@@ -21,25 +21,39 @@ struct Device {
     series: HashMap<DpId, i64>,
 }
 
-/// Series to be rolled up, for each width. `None`: nobody knows, so all (after a start or a failure).
+/// Series to be rolled up, for each width.
 #[derive(Debug, Default)]
-pub(super) struct Active([Option<HashSet<i64>>; WIDTHS.len()]);
+pub(super) struct Active([Level; WIDTHS.len()]);
+
+#[derive(Debug, Default)]
+struct Level {
+    /// Which series got changes before this time nobody knows: they are of an earlier run, or could not be rolled up.
+    unknown_before: Option<u64>,
+    /// The newest change of each series that is not rolled up yet.
+    newest: HashMap<i64, u64>,
+}
 
 impl Active {
-    pub(super) fn add(&mut self, series: i64) {
-        for set in self.0.iter_mut().flatten() {
-            set.insert(series);
+    pub(super) fn add(&mut self, series: i64, at_ms: u64) {
+        for level in &mut self.0 {
+            let newest = level.newest.entry(series).or_default();
+            *newest = at_ms.max(*newest);
         }
     }
 
-    /// Takes those of a width; from now on it is known again.
-    pub(super) fn take(&mut self, level: usize) -> Option<HashSet<i64>> {
-        self.0[level].replace(HashSet::new())
+    /// Those that have changes in a time that is complete; `None`: nobody knows, so all. Those that have changes after it
+    /// stay for the next time.
+    pub(super) fn take(&mut self, level: usize, from: u64, to: u64, now_ms: u64) -> Option<Vec<i64>> {
+        let level = &mut self.0[level];
+        let unknown_before = *level.unknown_before.get_or_insert(now_ms);
+        let active = level.newest.keys().copied().collect();
+        level.newest.retain(|_, newest| *newest >= to);
+        (from >= unknown_before).then_some(active)
     }
 
     /// They could not be rolled up.
     pub(super) fn lost(&mut self, level: usize) {
-        self.0[level] = None;
+        self.0[level].unknown_before = None;
     }
 }
 

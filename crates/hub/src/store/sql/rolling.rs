@@ -31,7 +31,7 @@ const DAY_MS: u64 = WIDTHS[3];
 impl Open {
     pub(super) async fn tidy(&self, now_ms: u64, retention: &Retention) -> Result<(), StoreError> {
         let until = now_ms.saturating_sub(GRACE_MS);
-        self.roll(until - until % WIDTHS[0]).await.map_err(failed("can't roll up history"))?;
+        self.roll(until - until % WIDTHS[0], now_ms).await.map_err(failed("can't roll up history"))?;
         // Backwards too: a clock that was ahead once shall not stop it for years.
         if now_ms.abs_diff(self.marks().forgot) >= FORGET_MS && self.believes(now_ms) {
             self.forget_old(now_ms, retention).await.map_err(failed("can't forget old history"))?;
@@ -55,7 +55,7 @@ impl Open {
     }
 
     /// Rolls up what is complete before a time, which is a whole minute.
-    async fn roll(&self, until: u64) -> Result<(), sqlx::Error> {
+    async fn roll(&self, until: u64, now_ms: u64) -> Result<(), sqlx::Error> {
         let rolled = self.marks().rolled;
         if until < rolled {
             // The clock was ahead. What was rolled up stays until its time comes again.
@@ -66,7 +66,7 @@ impl Open {
         for (l, width) in WIDTHS.into_iter().enumerate() {
             let (from, to) = (rolled - rolled % width, until - until % width);
             if from < to
-                && let Err(error) = self.roll_active(l, from, to).await
+                && let Err(error) = self.roll_active(l, from, to, now_ms).await
             {
                 self.ids.lock().await.active.lost(l);
                 return Err(error);
@@ -77,9 +77,10 @@ impl Open {
     }
 
     /// Rolls up one width of all series that got changes.
-    async fn roll_active(&self, l: usize, from: u64, to: u64) -> Result<(), sqlx::Error> {
-        let series: Vec<i64> = match self.ids.lock().await.active.take(l) {
-            Some(series) => series.into_iter().collect(),
+    async fn roll_active(&self, l: usize, from: u64, to: u64, now_ms: u64) -> Result<(), sqlx::Error> {
+        let active = self.ids.lock().await.active.take(l, from, to, now_ms);
+        let series = match active {
+            Some(series) => series,
             None => self.all_series().await?,
         };
         for some in series.chunks(AT_ONCE) {

@@ -98,6 +98,31 @@ pub(super) async fn steps_are_the_same_from_changes_and_from_roll_ups(store: Any
     assert!(hours[1].samples.len() > 75, "{}", hours[1].samples.len());
 }
 
+pub(super) async fn a_single_change_is_rolled_up_once_its_time_is_complete(store: Any) {
+    let plain = Memory::new();
+    let steps = [MINUTE, 15 * MINUTE, HOUR, DAY];
+    // One change each for some points, every seven minutes, and a look now and then, which is never at the end of a step.
+    for n in 0..400_u64 {
+        let at = T + n * 7 * MINUTE + n * 997;
+        let batch = points([row(
+            "bf01",
+            u16::try_from(n % 40).unwrap(),
+            at,
+            DpValue::Value(i64::try_from(n).unwrap()),
+        )]);
+        store.append(&batch).await.unwrap();
+        plain.append(&batch).await.unwrap();
+        store.tidy(at + 9_000).await.unwrap();
+        if n % 50 == 49 {
+            store.tidy(at + 3 * MINUTE).await.unwrap();
+            for step in steps {
+                let ask = HistoryQuery { step_ms: Some(step), to_ms: at + 4 * MINUTE, ..all("bf01") };
+                same(&store.history(&ask).await.unwrap(), &plain.history(&ask).await.unwrap());
+            }
+        }
+    }
+}
+
 pub(super) async fn changes_that_come_late_are_rolled_up_as_well(store: Any) {
     let plain = Memory::new();
     let rows = noise("bf01", 19, T, 6_000);
