@@ -76,7 +76,7 @@ def hub(started, tmp_path):
 def fuzz(hub, *arguments, seconds):
     need(FUZZER.exists(), "NEED interop/install: schemathesis from PyPI")
     argv = [FUZZER, "run", DOCUMENT, "--url", f"http://{hub.address}", "--no-color", "--generation-deterministic",
-            "--generation-database", "none", "--request-timeout", "20", "--warnings", "off", *arguments]
+            "--request-timeout", "20", "--warnings", "off", *arguments]
     for path in STREAMS:
         argv += ["--exclude-path", path]
     return run(*argv, code=None, seconds=seconds)
