@@ -9,7 +9,7 @@ use super::external::{self, Tls};
 use super::mqtt::{Bridge, Config, instance, will};
 use super::{embedded, topics::Topics};
 use crate::model::{Home, Problem, ProblemKind};
-use crate::settings::{MqttBroker, MqttSettings};
+use crate::settings::{MqttBroker, MqttSettings, place};
 
 /// Starts the bridge that the settings ask for. `people`: the cloud's broker, where the cloud runs. `None`: there is no
 /// bridge, because it is switched off, or because it was left on its default and the cloud is off.
@@ -36,7 +36,7 @@ pub async fn start(
         })?,
         (MqttBroker::External, _) => {
             let will = will(base).map_err(|e| wrong(e.to_string()))?;
-            external::connect(&broker(settings)?, &will)
+            external::connect(&broker(settings, data_dir)?, &will)
                 .map_err(|e| Problem::new(ProblemKind::Ours, "mqtt.random", e.to_string()))?
         }
     };
@@ -51,8 +51,11 @@ pub async fn start(
 }
 
 /// The owner's broker, with password and authority read from their files.
-fn broker(settings: &MqttSettings) -> Result<external::Broker, Problem> {
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| file_problem(path, &e));
+fn broker(settings: &MqttSettings, data_dir: &Path) -> Result<external::Broker, Problem> {
+    let read = |path: &Path| {
+        let path = place(path, data_dir);
+        std::fs::read_to_string(&path).map_err(|e| file_problem(&path, &e))
+    };
     let login = if settings.user.is_empty() {
         None
     } else {
@@ -100,18 +103,22 @@ mod tests {
         let (password, ca) = (dir.path().join("password"), dir.path().join("ca.pem"));
         std::fs::write(&password, "s3cret \n").unwrap();
         std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\n").unwrap();
-        let found = broker(&settings(|s| {
-            (s.user, s.password_file) = ("ann".into(), password);
-            (s.tls, s.ca_file) = (true, ca.clone());
-        }));
+        let found = broker(
+            &settings(|s| {
+                (s.user, s.password_file) = ("ann".into(), password);
+                (s.tls, s.ca_file) = (true, ca.clone());
+            }),
+            dir.path(),
+        );
         let found = found.unwrap();
         assert_eq!(found.login, Some(("ann".into(), "s3cret ".into())));
         assert!(matches!(found.tls, Tls::Authority(_)));
         assert!(!format!("{found:?}").contains("s3cret"));
         std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\n".repeat(2)).unwrap();
-        let two = broker(&settings(|s| (s.tls, s.ca_file) = (true, ca))).unwrap_err();
+        let two = broker(&settings(|s| (s.tls, s.ca_file) = (true, ca)), dir.path()).unwrap_err();
         assert_eq!(two.code, "mqtt.file");
-        let missing = broker(&settings(|s| (s.user, s.password_file) = ("a".into(), "/no/where".into())));
+        let missing =
+            broker(&settings(|s| (s.user, s.password_file) = ("a".into(), "/no/where".into())), dir.path());
         assert!(missing.unwrap_err().message.contains("/no/where"));
     }
 

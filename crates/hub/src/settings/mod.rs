@@ -9,7 +9,7 @@ mod read;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -284,6 +284,19 @@ pub enum MqttBroker {
     External,
     /// None.
     Off,
+}
+
+/// Where a file is that a setting names: as it is when absolute, a bare name among systemd's credentials where there is one,
+/// else in the data directory.
+pub fn place(file: &Path, data_dir: &Path) -> PathBuf {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    placed(file, data_dir, credentials.as_deref())
+}
+
+fn placed(file: &Path, data_dir: &Path, credentials: Option<&Path>) -> PathBuf {
+    let bare = file.components().count() == 1;
+    let credential = credentials.filter(|_| bare).map(|dir| dir.join(file)).filter(|path| path.is_file());
+    credential.unwrap_or_else(|| data_dir.join(file))
 }
 
 /// A length of time, written `20s`, `5m`, `1h 30m`.

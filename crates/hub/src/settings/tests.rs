@@ -92,3 +92,16 @@ fn addresses_and_spans_are_written_as_they_are_read() {
     let text = toml::to_string(&s).unwrap();
     assert_eq!(with(&text).unwrap(), s);
 }
+
+#[test]
+fn files_are_found_among_credentials_and_in_the_data_directory() {
+    let credentials = tempfile::tempdir().unwrap();
+    std::fs::write(credentials.path().join("broker"), "x").unwrap();
+    let data = Path::new("/data");
+    let at = |file: &str| placed(Path::new(file), data, Some(credentials.path()));
+    assert_eq!(at("broker"), credentials.path().join("broker"));
+    assert_eq!(at("other"), data.join("other"));
+    assert_eq!(at("./sub/broker"), data.join("./sub/broker"));
+    assert_eq!(at("/etc/broker"), Path::new("/etc/broker"));
+    assert_eq!(placed(Path::new("broker"), data, None), data.join("broker"));
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::sql::SqlStore;
 use super::{Memory, Retention, Store, StoreError};
-use crate::settings::{StoreKind, StoreSettings, StoreTls};
+use crate::settings::{StoreKind, StoreSettings, StoreTls, place};
 
 /// Where history is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,12 +99,12 @@ pub fn configured(settings: &StoreSettings, data: &Path) -> Result<Arc<dyn Store
         name if name.is_empty() => data.join(usual),
         name => data.join(name),
     };
-    let place = match settings.kind {
+    let at = match settings.kind {
         StoreKind::Sqlite => Place::Sqlite(named(&settings.file, "history.db")),
         StoreKind::Postgresql => {
             let password = match settings.password_file.as_os_str() {
                 none if none.is_empty() => None,
-                file => Some(Password::from_file(&data.join(file))?),
+                file => Some(Password::from_file(&place(Path::new(file), data))?),
             };
             Place::Postgres(PostgresSettings {
                 host: settings.host.clone(),
@@ -116,7 +116,7 @@ pub fn configured(settings: &StoreSettings, data: &Path) -> Result<Arc<dyn Store
             })
         }
     };
-    Ok(open(&place, retention))
+    Ok(open(&at, retention))
 }
 
 /// A store at a place. Nothing is opened yet: each call does, until one can, so that a hub starts and controls while its
