@@ -270,9 +270,9 @@ proptest! {
             while *second < until {
                 *second += 1;
                 home.skip(S(1));
-                for n in 0..2 {
-                    if wires[n].believed && wires[n].found_dead.is_some_and(|at| at <= *second) {
-                        wires[n].believed = false;
+                for (n, wire) in wires.iter_mut().enumerate() {
+                    if wire.believed && wire.found_dead.is_some_and(|at| at <= *second) {
+                        wire.believed = false;
                         home.line(LINES[n], LineState::Down);
                     }
                 }
@@ -298,8 +298,8 @@ proptest! {
                 }
             }
             let mut came = false;
-            for n in 0..2 {
-                if wires[n].alive {
+            for (n, wire) in wires.iter().enumerate() {
+                if wire.alive {
                     came = true;
                     order += 1;
                     to_come.insert((second + 1 + beat.late[n], order), (n, beat.value));
