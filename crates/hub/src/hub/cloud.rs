@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use landfall_cloud::event::{Event, What};
 use landfall_cloud::feed::Feed;
 use landfall_cloud::handshake::Step;
+use landfall_cloud::mqtt;
 use landfall_cloud::shared::Shared;
 use landfall_proto::dp::DpId;
 use landfall_proto::id::DeviceId;
@@ -15,6 +16,7 @@ use landfall_proto::lan::session::Origin;
 use landfall_proto::mqtt::Content;
 use landfall_proto::mqtt::content::PointQuery;
 use tokio::sync::mpsc;
+use tokio::task::unconstrained;
 use tokio_util::task::TaskTracker;
 
 use super::inbox::Inbox;
@@ -87,7 +89,7 @@ impl CloudLine {
                 Some((id, outcome)) = ends.recv() => {
                     // The report that shows the outcome was told before it, and must be known before it.
                     let mut on = true;
-                    while on && let Some(Some(event)) = feed.next().now_or_never() {
+                    while on && let Some(Some(event)) = unconstrained(feed.next()).now_or_never() {
                         on = self.take_in(event, &roster).await;
                     }
                     on && self.inbox.act(Action::Done { id, outcome }).await
@@ -208,12 +210,17 @@ impl CloudLine {
         let shared = Arc::clone(&self.shared);
         let mut setting =
             Box::pin(async move { shared.devices.set(&shared, &device, cid.as_ref(), dps, timeout).await });
-        if let Some(outcome) = setting.as_mut().now_or_never() {
-            return Some(over_cloud(outcome, true));
+        let done = setting.as_mut().now_or_never();
+        if let Some(failed @ mqtt::Outcome::Failed(_)) = done {
+            return Some(over_cloud(failed, true));
         }
         let (ends, inbox) = (self.ends.clone(), self.inbox.clone());
         self.tasks.spawn(async move {
-            let ended = (id, over_cloud(setting.await, false));
+            let outcome = match done {
+                Some(outcome) => outcome,
+                None => setting.await,
+            };
+            let ended = (id, over_cloud(outcome, false));
             if let Err(mpsc::error::SendError((id, outcome))) = ends.send(ended).await {
                 inbox.act(Action::Done { id, outcome }).await;
             }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use landfall_book::BookError;
@@ -10,14 +9,11 @@ use landfall_link::{Device, DeviceNews, Failure, Lagged, News, State};
 use landfall_proto::id::{Cid, DeviceId};
 use landfall_proto::lan::TCP_PORT;
 use landfall_proto::lan::session::{CloseReason, Origin};
+use tokio::task::unconstrained;
 
 use super::Lan;
 use crate::core::Action;
 use crate::model::{Line, LineState};
-
-/// Devices before 3.4 prove their key by their first report. One that reports nothing is believed after this long: a
-/// wrong key shows sooner.
-const UNPROVEN: Duration = Duration::from_secs(15);
 
 /// The device's own clock in milliseconds, where it can be believed: set (a clock that never was shows the uptime, cloud.md
 /// 6.1), and not far ahead.
@@ -49,6 +45,9 @@ fn why(failure: &Failure) -> String {
         Failure::KeySuspected { .. } | Failure::Session(CloseReason::WrongKey) => {
             format!("key rejected: {failure}")
         }
+        Failure::Session(
+            CloseReason::ClosedEarly | CloseReason::NegotiationSilent | CloseReason::Negotiation(_),
+        ) => format!("{failure}; its local key may be wrong, or another program is connected"),
         _ => failure.to_string(),
     }
 }
@@ -67,7 +66,7 @@ impl Lan {
                 Some((id, outcome)) = ears.ends.recv() => {
                     // What shows the outcome was told before it, and must be known before it.
                     let mut on = true;
-                    while on && let Some(Some(item)) = ears.news.next().now_or_never() {
+                    while on && let Some(Some(item)) = unconstrained(ears.news.next()).now_or_never() {
                         on = self.take_in(item).await;
                     }
                     on && self.inbox.act(Action::Done { id, outcome }).await
@@ -102,7 +101,8 @@ impl Lan {
             }
             News::Subdevices(told) => {
                 let (online, offline) = (told.online.clone(), told.offline.clone());
-                self.inbox.act(Action::SubDevices { gateway: id.clone(), online, offline }).await
+                self.prove(id).await
+                    && self.inbox.act(Action::SubDevices { gateway: id.clone(), online, offline }).await
             }
             // Written into the book once it proved right.
             News::Version(_) => true,
@@ -136,52 +136,43 @@ impl Lan {
         self.tell(id, line, why, address).await
     }
 
-    /// A connection is ready: from 3.4 on its key is proven, before that the first report does so.
+    /// A connection is ready: from 3.4 on its key is proven, before that the first report does so. A device that reports
+    /// nothing stays as it is; commands go out to it all the same.
     async fn ready(self: &Arc<Self>, id: &DeviceId) -> bool {
-        let (version, address) = {
+        let (device, children, proven) = {
             let kept = self.kept();
             let Some(held) = kept.held.get(id) else { return true };
-            (held.device.version(), held.device.address())
+            (held.device.clone(), held.plan.children.clone(), held.proven)
         };
-        if version.is_some_and(|v| v.dialect().negotiates) {
-            return self.prove(id).await;
-        }
-        let (lan, device) = (Arc::clone(self), id.clone());
-        self.tasks.spawn(async move {
-            tokio::time::sleep(UNPROVEN).await;
-            let ready = lan.kept().held.get(&device).is_some_and(|h| h.device.state() == State::Ready);
-            if ready {
-                // False: the hub is ending, and nobody wants to know.
-                let _ending = lan.up(&device, false).await;
-            }
-        });
-        let why = "connected; its first report will show whether the key is right";
-        self.tell(id, LineState::Opening, Some(why.to_owned()), address).await
-    }
-
-    /// The key of a device is right: it sent what only its holder can send.
-    async fn prove(self: &Arc<Self>, id: &DeviceId) -> bool {
-        let first = {
-            let mut kept = self.kept();
-            kept.held.get_mut(id).is_some_and(|held| !std::mem::replace(&mut held.proven, true))
-        };
-        !first || self.up(id, true).await
-    }
-
-    /// Commands go out at once from now on. What was `proven` about the device goes into the book.
-    async fn up(self: &Arc<Self>, id: &DeviceId, proven: bool) -> bool {
-        let (device, children) = {
-            let kept = self.kept();
-            let Some(held) = kept.held.get(id) else { return true };
-            (held.device.clone(), held.plan.children.clone())
-        };
-        if proven {
-            self.remember(&device);
-        }
         if !children.is_empty() {
             self.tasks.spawn(ask_children(device.clone(), children));
         }
-        self.tell(id, LineState::Up, None, device.address()).await
+        if proven || device.version().is_some_and(|v| v.dialect().negotiates) {
+            return self.up(device).await;
+        }
+        let why = "connected; its first report will show whether the local key is right";
+        self.tell(id, LineState::Opening, Some(why.to_owned()), device.address()).await
+    }
+
+    /// The device sent what only the holder of its key can send.
+    async fn prove(self: &Arc<Self>, id: &DeviceId) -> bool {
+        let device = {
+            let kept = self.kept();
+            kept.held.get(id).filter(|held| !held.proven).map(|held| held.device.clone())
+        };
+        match device {
+            Some(device) => self.up(device).await,
+            None => true,
+        }
+    }
+
+    /// Key, version and address are right: commands go out at once from now on.
+    async fn up(&self, device: Device) -> bool {
+        if let Some(held) = self.kept().held.get_mut(device.id()) {
+            held.proven = true;
+        }
+        self.remember(&device);
+        self.tell(device.id(), LineState::Up, None, device.address()).await
     }
 
     /// Writes address and version of a device into the book, where they are other ones: they brought us to a device that
@@ -245,10 +236,15 @@ impl Lan {
 
 /// Asks a gateway which of its sub-devices are there, and how they stand. The answers come as news.
 async fn ask_children(gateway: Device, children: Vec<Cid>) {
-    if let Err(error) = gateway.subdevices().await {
-        tracing::debug!(gateway = %gateway.id(), %error, "it did not tell its sub-devices");
-    }
-    for cid in children {
+    let away = match gateway.subdevices().await {
+        Ok(told) => told.map(|told| told.offline).unwrap_or_default(),
+        Err(error) => {
+            tracing::debug!(gateway = %gateway.id(), %error, "it did not tell its sub-devices");
+            Vec::new()
+        }
+    };
+    // For those that it does not reach it answers with what it remembers, which is no sign of life.
+    for cid in children.into_iter().filter(|cid| !away.contains(cid)) {
         if let Err(error) = gateway.query(Some(cid)).await {
             tracing::debug!(gateway = %gateway.id(), %error, "a sub-device did not answer");
             if gateway.state() != State::Ready {

@@ -188,12 +188,18 @@ impl Lan {
         };
         let options = SetOptions { timeout: Some(timeout), confirm, once };
         let mut setting = Box::pin(async move { device.set(cid, dps, options).await });
-        if let Some(result) = setting.as_mut().now_or_never() {
-            return Some(over_lan(result));
+        let done = setting.as_mut().now_or_never();
+        if let Some(Err(error)) = done {
+            return Some(over_lan(Err(error)));
         }
         let (ends, inbox) = (self.ends.clone(), self.inbox.clone());
         self.tasks.spawn(async move {
-            let ended = (id, over_lan(setting.await));
+            // A device of this machine may have answered while this thread had to wait for its turn.
+            let result = match done {
+                Some(result) => result,
+                None => setting.await,
+            };
+            let ended = (id, over_lan(result));
             // After the news that show it; directly where nobody listens any more.
             if let Err(mpsc::error::SendError((id, outcome))) = ends.send(ended).await {
                 inbox.act(Action::Done { id, outcome }).await;

@@ -20,10 +20,10 @@ use landfall_sim::{Home as SimHome, Options, Simulation};
 use crate::Hub;
 use crate::hub::HubConfig;
 use crate::model::{By, Change, CommandOptions, DeviceView, Home as _, LineState, Presence};
-use crate::store::{Memory, Store, Writer};
+use crate::store::{Memory, Retention, SqlStore, Store, Writer};
 
 /// Everything comes within this time, or not at all.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The home. The directory goes with it.
 pub(super) struct World {
@@ -46,6 +46,12 @@ impl World {
         let clock = Clock::system();
         let book = BookBackend::open(FileStore::new(dir.path()), clock).unwrap();
         Self { book, store: Arc::new(Memory::new()), clock, cloud: None, dir }
+    }
+
+    /// Opens the history in the home's directory, in place of the one that is in use.
+    pub(super) fn keep_history_on_disk(&mut self) {
+        let file = self.dir.path().join("history.db");
+        self.store = Arc::new(SqlStore::sqlite(&file, Retention::default()));
     }
 
     pub(super) fn dir(&self) -> &std::path::Path {
