@@ -20,7 +20,7 @@ use landfall_cloud::control::Window;
 use landfall_cloud::handshake::Step;
 use landfall_hub::Server;
 use landfall_hub::client::Client;
-use landfall_hub::model::{Change, Home, What};
+use landfall_hub::model::{Change, DeviceView, Home, Presence, What};
 use landfall_hub::server::Special;
 use landfall_hub::settings::{Address, Settings};
 use landfall_hub::store::Batch;
@@ -164,10 +164,12 @@ fn living(server: &Server) -> (usize, usize) {
     (reported.count(), paired)
 }
 
-/// Devices that should report and did not.
+/// Devices that should report and did not. What its gateway doesn't reach has nothing to say.
 fn silent(server: &Server) -> Vec<String> {
-    let missing =
-        |view: &Arc<landfall_hub::model::DeviceView>| !view.facts.sleeper && view.heard_ms.is_none();
+    let missing = |view: &Arc<DeviceView>| {
+        let unreached = view.facts.cid.is_some() && matches!(view.presence, Presence::Offline { .. });
+        !view.facts.sleeper && !unreached && view.heard_ms.is_none()
+    };
     server.home().devices().iter().filter(|v| missing(v)).map(|v| clean(&v.facts.name)).collect()
 }
 
