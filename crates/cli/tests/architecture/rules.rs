@@ -43,6 +43,11 @@ const MAY_SPEAK_TLS: &[&str] = &["landfall-link", "landfall-sim"];
 pub(crate) const CONFINED: &[(&str, &[&str])] = &[
     ("rmqtt", &["crates/cloud/src/people/embedded/"]),
     ("rumqttc", &["crates/cloud/src/people/external.rs", "crates/hub/src/bridge/external.rs"]),
+    ("axum", &["crates/hub/src/api/"]),
+    ("utoipa", &["crates/hub/src/api/"]),
+    ("utoipa_axum", &["crates/hub/src/api/"]),
+    ("prometheus_client", &["crates/hub/src/api/"]),
+    ("sqlx", &["crates/hub/src/store/"]),
 ];
 
 /// Words that bring in a clock, dice, a socket, a file, a thread or a runtime.
