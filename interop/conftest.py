@@ -17,6 +17,11 @@ from harness import Agent, Landfall, TCP_PORT, client_argv, device_argv, devices
 KEY_CHARACTERS = string.ascii_letters + string.digits + "$'\"<>&;:=@#%^*()[]{}|~`!?.,/\\+-_ "
 
 
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", action="store_true", help="the page's scenarios write the pictures of docs/images")
+    parser.addoption("--variant", action="append", help='the page at this size and scheme only: "phone dark" (may be repeated)')
+
+
 def pytest_configure(config):
     fail_if_misused()
     config.interop_seed = int(os.environ.get("LANDFALL_INTEROP_SEED") or random.SystemRandom().randrange(2**32))
