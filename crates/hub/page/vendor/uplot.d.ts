@@ -1,0 +1,2 @@
+// What `vendor/uplot.js` exports: types come from npm's `uplot`.
+export { default } from 'uplot';
