@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, NameError, checked_name};
 use crate::people::{Hardware, Person, PersonError};
+use crate::shared::Shared;
 
 /// Why the book can't be changed so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,41 +83,69 @@ fn ids_listed(ids: &[DeviceId]) -> String {
     ids.iter().map(DeviceId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The devices, in the order in which they came; beside them hardware without a registration, and people.
+/// The devices, in the order in which they came; beside them hardware without a registration, and people. A copy is
+/// cheap: it shares what neither of the two changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Book {
-    devices: Vec<Device>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) hardware: Vec<Hardware>,
+    pub(crate) devices: Shared<Vec<Shared<Device>>>,
+    #[serde(default, skip_serializing_if = "none_listed")]
+    pub(crate) hardware: Shared<Vec<Shared<Hardware>>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) people: Vec<Person>,
 }
 
+fn none_listed(hardware: &[Shared<Hardware>]) -> bool {
+    hardware.is_empty()
+}
+
 /// Names are the same whatever the case of their letters.
-fn fold(name: &str) -> String {
+pub(crate) fn fold(name: &str) -> String {
     name.to_lowercase()
+}
+
+/// Whether `fold(name) == folded`, mostly without a copy.
+pub(crate) fn folds_to(name: &str, folded: &str) -> bool {
+    if name.is_ascii() {
+        folded.is_ascii() && name.eq_ignore_ascii_case(folded)
+    } else {
+        fold(name) == folded
+    }
+}
+
+/// What a device is called by: its name, its id, its former ids.
+fn called(device: &Device) -> impl Iterator<Item = &str> {
+    std::iter::once(device.name.as_str()).chain(device.ids().map(DeviceId::as_str))
+}
+
+/// The number of a name that is `folded`, a space and a number as we write it.
+fn numbered(name: &str, folded: &str) -> Option<u32> {
+    let (start, number) = name.rsplit_once(' ')?;
+    let n: u32 = number.parse().ok()?;
+    (folds_to(start, folded) && n.to_string() == number).then_some(n)
 }
 
 impl Book {
     /// An empty book.
-    pub const fn new() -> Self {
-        Self::as_read(Vec::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Devices that are shown as a file has them, twice the same name included. For reading only: such a book is
     /// never stored.
-    pub(crate) const fn as_read(devices: Vec<Device>) -> Self {
-        Self { devices, hardware: Vec::new(), people: Vec::new() }
+    pub(crate) fn as_read(devices: Vec<Device>) -> Self {
+        let devices = Shared::new(devices.into_iter().map(Shared::new).collect());
+        Self { devices, ..Self::new() }
     }
 
     /// The devices.
-    pub fn devices(&self) -> &[Device] {
+    pub fn devices(&self) -> &[Shared<Device>] {
         &self.devices
     }
 
     /// Whether it holds what a program that knows no stand-in cloud would lose.
     pub(crate) fn has_cloud_side(&self) -> bool {
-        let of_cloud = |d: &Device| !d.cloud.is_empty() || d.key_history.iter().any(|p| p.sec.is_some());
+        let of_cloud =
+            |d: &Shared<Device>| !d.cloud.is_empty() || d.key_history.iter().any(|p| p.sec.is_some());
         !self.hardware.is_empty() || !self.people.is_empty() || self.devices.iter().any(of_cloud)
     }
 
@@ -127,12 +156,12 @@ impl Book {
 
     /// The device with this id or former id.
     pub fn by_id(&self, id: &DeviceId) -> Option<&Device> {
-        self.position(id).map(|i| &self.devices[i])
+        self.position(id).map(|i| &*self.devices[i])
     }
 
     /// The device with this id or former id, to change. Its name is changed by [`Self::rename`] only.
     pub fn by_id_mut(&mut self, id: &DeviceId) -> Option<&mut Device> {
-        self.position(id).map(|i| &mut self.devices[i])
+        self.position(id).map(|i| self.devices.own()[i].own())
     }
 
     fn position(&self, id: &DeviceId) -> Option<usize> {
@@ -143,15 +172,19 @@ impl Book {
             .or_else(|| devices.iter().position(|d| d.aliases.contains(id)))
     }
 
+    fn claims<'a>(&'a self, uuid: &Uuid) -> impl Iterator<Item = &'a Device> {
+        self.devices.iter().map(|d| &**d).filter(move |d| d.uuid.as_ref() == Some(uuid))
+    }
+
     /// The hardware with this uuid, if exactly one device claims it.
     pub fn by_uuid(&self, uuid: &Uuid) -> Option<&Device> {
-        let mut claims = self.devices.iter().filter(|d| d.uuid.as_ref() == Some(uuid));
+        let mut claims = self.claims(uuid);
         claims.next().filter(|_| claims.next().is_none())
     }
 
     /// The hardware with this uuid; none when no device claims it.
     pub(crate) fn only_by_uuid(&self, uuid: &Uuid) -> Result<Option<&Device>, BookError> {
-        let mut claims = self.devices.iter().filter(|d| d.uuid.as_ref() == Some(uuid));
+        let mut claims = self.claims(uuid);
         match (claims.next(), claims.next()) {
             (_, Some(_)) => Err(BookError::Clash(format!("the uuid {uuid}"))),
             (one, None) => Ok(one),
@@ -166,7 +199,7 @@ impl Book {
 
     /// The sub-devices of a gateway.
     pub fn children<'a>(&'a self, gateway: &'a DeviceId) -> impl Iterator<Item = &'a Device> {
-        self.devices.iter().filter(move |d| d.parent.as_ref() == Some(gateway))
+        self.devices.iter().map(|d| &**d).filter(move |d| d.parent.as_ref() == Some(gateway))
     }
 
     /// Finds a device by what a person typed: its id, a former id, or its name in any case of letters. Nothing is
@@ -176,14 +209,14 @@ impl Book {
     /// No such device (with names that look like it), or several.
     pub fn find(&self, asked: &str) -> Result<&Device, LookupError> {
         let asked = asked.trim();
-        let by_id = |d: &&Device| d.id.as_str() == asked;
-        let by_alias = |d: &&Device| d.aliases.iter().any(|a| a.as_str() == asked);
+        let by_id = |d: &&Shared<Device>| d.id.as_str() == asked;
+        let by_alias = |d: &&Shared<Device>| d.aliases.iter().any(|a| a.as_str() == asked);
         let all = &self.devices;
         if let Some(d) = all.iter().find(by_id).or_else(|| all.iter().find(by_alias)) {
             return Ok(d);
         }
         let folded = fold(asked);
-        let named: Vec<&Device> = all.iter().filter(|d| fold(&d.name) == folded).collect();
+        let named: Vec<&Device> = all.iter().map(|d| &**d).filter(|d| folds_to(&d.name, &folded)).collect();
         match named[..] {
             [one] => Ok(one),
             [] => Err(LookupError::Unknown {
@@ -215,7 +248,7 @@ impl Book {
             if part { whole.max(0.9) } else { whole }
         };
         let mut near: Vec<(f64, &str)> = Vec::new();
-        for d in &self.devices {
+        for d in self.devices() {
             let (name, id) = (score(&d.name), score(d.id.as_str()));
             let best = if id > name && id > 0.95 { (id, d.id.as_str()) } else { (name, d.name.as_str()) };
             if best.0 >= 0.75 {
@@ -226,14 +259,15 @@ impl Book {
         near.into_iter().take(3).map(|(_, n)| n.to_owned()).collect()
     }
 
+    /// Devices other than `except`.
+    fn others(&self, except: Option<&DeviceId>) -> impl Iterator<Item = &Device> {
+        self.devices.iter().map(|d| &**d).filter(move |d| Some(&d.id) != except)
+    }
+
     /// Whether a device other than `except` could be meant by this name.
     fn owner_of(&self, name: &str, except: Option<&DeviceId>) -> Option<&Device> {
         let folded = fold(name);
-        self.devices.iter().filter(|d| Some(&d.id) != except).find(|d| {
-            fold(&d.name) == folded
-                || fold(d.id.as_str()) == folded
-                || d.aliases.iter().any(|a| fold(a.as_str()) == folded)
-        })
+        self.others(except).find(|d| called(d).any(|text| folds_to(text, &folded)))
     }
 
     /// Checks a name for a device that is (`of`) or is not yet in the book.
@@ -250,13 +284,21 @@ impl Book {
 
     /// `wanted`, or `wanted 2`, `wanted 3`... when another device has it.
     pub(crate) fn free_name(&self, wanted: &str, of: Option<&DeviceId>) -> String {
-        let mut name = wanted.to_owned();
-        let mut n = 2_u32;
-        while self.owner_of(&name, of).is_some() {
-            name = format!("{wanted} {n}");
-            n += 1;
+        let folded = fold(wanted);
+        // Looked through once: a fleet of one kind has as many names to avoid as it has devices.
+        let mut taken = std::collections::HashSet::new();
+        for text in self.others(of).flat_map(called) {
+            if folds_to(text, &folded) {
+                taken.insert(1);
+            } else if let Some(n) = numbered(text, &folded) {
+                taken.insert(n);
+            }
         }
-        name
+        if !taken.contains(&1) {
+            return wanted.to_owned();
+        }
+        let n = (2_u32..).find(|n| !taken.contains(n)).unwrap_or(u32::MAX);
+        format!("{wanted} {n}")
     }
 
     /// Adds a device.
@@ -268,9 +310,10 @@ impl Book {
             return Err(BookError::Exists { id: device.id, name: there.name.clone() });
         }
         device.name = self.check_name(&device.name, None)?;
-        self.devices.push(device);
-        let last = self.devices.len() - 1;
-        Ok(&mut self.devices[last])
+        let devices = self.devices.own();
+        devices.push(Shared::new(device));
+        let last = devices.len() - 1;
+        Ok(devices[last].own())
     }
 
     /// Gives a device another name. Returns the name it had.
@@ -305,45 +348,23 @@ impl Book {
         }
         let id = found.id.clone();
         match self.position(&id) {
-            Some(at) => Ok(self.devices.remove(at)),
+            Some(at) => Ok(self.devices.own().remove(at).take()),
             None => Err(BookError::Clash(format!("the id {id}"))),
         }
     }
 
     /// A known device has a new registration: the old id becomes an alias, and its sub-devices follow.
     pub(crate) fn re_register(&mut self, old: &DeviceId, new: &DeviceId) {
-        for d in &mut self.devices {
+        for d in self.devices.own() {
             if d.parent.as_ref() == Some(old) {
-                d.parent = Some(new.clone());
+                d.own().parent = Some(new.clone());
             }
             if d.id == *old {
+                let d = d.own();
                 d.aliases.retain(|a| a != new);
                 d.aliases.push(std::mem::replace(&mut d.id, new.clone()));
             }
         }
-    }
-
-    /// Checks what [`Self::add`] and [`Self::rename`] keep true, for a book that was read from a file.
-    ///
-    /// # Errors
-    /// Two devices with the same id or name.
-    pub fn check(&self) -> Result<(), BookError> {
-        let mut ids = std::collections::HashSet::new();
-        let mut names = std::collections::HashSet::new();
-        for d in &self.devices {
-            checked_name(&d.name)?;
-            // An id that waits for its first use may be one that the device has or had.
-            let waiting = d.cloud.pending.as_ref().map(|p| &p.id).filter(|id| d.ids().all(|i| i != *id));
-            for id in d.ids().chain(waiting) {
-                if !ids.insert(id) {
-                    return Err(BookError::Clash(format!("the id {id}")));
-                }
-            }
-            if !names.insert(fold(&d.name)) {
-                return Err(BookError::Clash(format!("the name {:?}", d.name)));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::book::{Book, BookError};
 use crate::digest::Digest;
 use crate::secret_text;
+use crate::shared::Shared;
 
 /// Longest name of a person.
 pub const MAX_PERSON: usize = 64;
@@ -105,7 +106,7 @@ impl Book {
     }
 
     /// Hardware without a registration.
-    pub fn hardware(&self) -> &[Hardware] {
+    pub fn hardware(&self) -> &[Shared<Hardware>] {
         &self.hardware
     }
 
@@ -121,7 +122,8 @@ impl Book {
             side.psk_key = new.psk_key.or(side.psk_key.take());
             return Ok(());
         }
-        if let Some(known) = self.hardware.iter_mut().find(|h| h.uuid == new.uuid) {
+        if let Some(known) = self.hardware.own().iter_mut().find(|h| h.uuid == new.uuid) {
+            let known = known.own();
             known.name = new.name.or(known.name.take());
             known.auth_key = new.auth_key.or(known.auth_key.take());
             known.psk_key = new.psk_key.or(known.psk_key.take());
@@ -130,19 +132,19 @@ impl Book {
         if self.hardware.len() >= MAX_LISTED {
             return Err(BookError::Full(MAX_LISTED));
         }
-        self.hardware.push(new);
+        self.hardware.own().push(Shared::new(new));
         Ok(())
     }
 
     /// Hardware that has become a device of the book by an import gives its keys to that device.
     pub(crate) fn settle_hardware(&mut self) {
-        for known in std::mem::take(&mut self.hardware) {
+        for known in std::mem::take(self.hardware.own()) {
             if let Ok(Some(device)) = self.only_by_uuid_mut(&known.uuid) {
                 let side = &mut device.cloud;
-                side.auth_key = side.auth_key.take().or(known.auth_key);
-                side.psk_key = side.psk_key.take().or(known.psk_key);
+                side.auth_key = side.auth_key.take().or_else(|| known.auth_key.clone());
+                side.psk_key = side.psk_key.take().or_else(|| known.psk_key.clone());
             } else {
-                self.hardware.push(known);
+                self.hardware.own().push(known);
             }
         }
     }

@@ -11,6 +11,7 @@ use landfall_proto::mqtt::Envelope;
 use crate::book::{Book, BookError};
 use crate::cloud_side::Pending;
 use crate::device::Device;
+use crate::shared::Shared;
 
 /// Devices that were given keys and never used any; more are a sign of somebody who plays.
 pub const MAX_UNUSED: usize = 256;
@@ -61,8 +62,12 @@ impl Book {
 
     /// The device with this id, former id, or id that waits for its first use.
     pub fn by_any_id(&self, id: &DeviceId) -> Option<&Device> {
-        let waiting =
-            || self.devices().iter().find(|d| d.cloud.pending.as_ref().is_some_and(|p| p.id == *id));
+        let waiting = || {
+            self.devices()
+                .iter()
+                .map(|d| &**d)
+                .find(|d| d.cloud.pending.as_ref().is_some_and(|p| p.id == *id))
+        };
         self.by_id(id).or_else(waiting)
     }
 
@@ -113,15 +118,15 @@ impl Book {
         if let Applicant::Hardware(uuid) = who {
             let hardware = self.hardware.iter().find(|h| h.uuid == *uuid).cloned();
             if let Some(hardware) = hardware {
-                device.cloud.auth_key = hardware.auth_key;
-                device.cloud.psk_key = hardware.psk_key;
-                device.name = hardware.name.unwrap_or(device.name);
+                device.cloud.auth_key.clone_from(&hardware.auth_key);
+                device.cloud.psk_key.clone_from(&hardware.psk_key);
+                device.name = hardware.name.clone().unwrap_or(device.name);
             }
         }
         device.name = self.free_name(&device.name, None);
         self.add(device)?;
         if let Applicant::Hardware(uuid) = who {
-            self.hardware.retain(|h| h.uuid != *uuid);
+            self.hardware.own().retain(|h| h.uuid != *uuid);
         }
         Ok(id.clone())
     }
@@ -129,7 +134,7 @@ impl Book {
     /// The keys that wait under this id were used: they replace the old ones, which go into the history, and a new id
     /// makes the old one an alias. Returns whether any keys waited. `now`: seconds since 1970-01-01 UTC.
     pub fn keys_used(&mut self, id: &DeviceId, now: u64) -> bool {
-        let waits = |d: &&Device| d.cloud.pending.as_ref().is_some_and(|p| p.id == *id);
+        let waits = |d: &&Shared<Device>| d.cloud.pending.as_ref().is_some_and(|p| p.id == *id);
         let Some(old) = self.devices().iter().find(waits).map(|d| d.id.clone()) else { return false };
         if old != *id {
             self.re_register(&old, id);

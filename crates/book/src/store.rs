@@ -11,9 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, BookError};
 use crate::import::{self, ImportError};
+use crate::log::{self, LOG_NAME};
 
 /// The greatest number of a form that we read. A file with a greater one was written by a newer Landfall.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
+/// The form that has a log beside it: who does not read both must not read one.
+const WITH_LOG: u32 = 3;
+/// The form with all of a stand-in cloud in the one file.
+const ALONE: u32 = 2;
 /// The form without a stand-in cloud. A book without keys and people of one is written in this form still, so that an
 /// older Landfall can go on with it.
 const WITHOUT_CLOUD: u32 = 1;
@@ -114,18 +119,42 @@ pub trait BookStore {
     fn place(&self) -> &Path;
 }
 
-/// Which version of the file it is: it changes whenever the book is replaced.
+/// Which version of the book it is: it changes whenever the book is replaced, and with each change in its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
+    book: FileStamp,
+    /// Bytes of the log that are in use.
+    log: usize,
+}
+
+/// Which version of a file it is; the default where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileStamp {
     modified: Option<std::time::SystemTime>,
     size: u64,
     inode: u64,
+}
+
+impl FileStamp {
+    /// That of a file of which this is known.
+    pub(crate) fn of(meta: Option<&fs::Metadata>) -> Self {
+        meta.map_or(Self::default(), |meta| Self {
+            modified: meta.modified().ok(),
+            size: meta.len(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(meta),
+            #[cfg(not(unix))]
+            inode: 0,
+        })
+    }
 }
 
 /// The form of the file.
 #[derive(Serialize)]
 struct Written<'a> {
     schema: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<u64>,
     #[serde(flatten)]
     book: &'a Book,
 }
@@ -134,6 +163,9 @@ struct Written<'a> {
 #[derive(Deserialize)]
 struct Header {
     schema: u32,
+    /// The number of the log that belongs to it.
+    #[serde(default)]
+    log: Option<u64>,
 }
 
 /// `book.json` in a data directory.
@@ -160,61 +192,42 @@ impl FileStore {
         &self.dir
     }
 
-    /// Which version of the file lies there now; the default when there is none.
+    /// Which version lies there now; the default when there is none.
     ///
     /// # Errors
-    /// The file can't be looked at.
+    /// The files can't be looked at.
     pub fn stamp(&self) -> Result<Stamp, StoreError> {
+        let path = self.log_path();
+        let log = match read_bounded(&path, log::SIZE) {
+            Ok(Ok(text)) => log::trimmed(&text).len(),
+            Ok(Err(size)) => return Err(StoreError::TooLarge { path, size }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
+            Err(e) => return Err(Self::io("look at", &path)(e)),
+        };
+        Ok(Stamp { book: self.book_stamp()?, log })
+    }
+
+    /// That of the one file.
+    pub(crate) fn book_stamp(&self) -> Result<FileStamp, StoreError> {
         match fs::metadata(&self.path) {
-            Ok(meta) => Ok(Stamp {
-                modified: meta.modified().ok(),
-                size: meta.len(),
-                #[cfg(unix)]
-                inode: std::os::unix::fs::MetadataExt::ino(&meta),
-                #[cfg(not(unix))]
-                inode: 0,
-            }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Stamp::default()),
+            Ok(meta) => Ok(FileStamp::of(Some(&meta))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(FileStamp::default()),
             Err(e) => Err(Self::io("look at", &self.path)(e)),
         }
     }
 
-    /// [`BookStore::load`] with the stamp of what was read. Where the file was replaced meanwhile the stamp is the
-    /// older one, so that the next look shows a change.
-    ///
-    /// # Errors
-    /// As [`BookStore::load`].
-    pub fn load_stamped(&self) -> Result<(Book, Stamp), StoreError> {
-        let stamp = self.stamp()?;
-        Ok((self.load()?, stamp))
+    /// Where the log of changes lies, if there is one.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.dir.join(LOG_NAME)
     }
 
-    /// [`BookStore::update`] with the stamp of what was kept, taken under the lock.
-    ///
-    /// # Errors
-    /// As [`BookStore::update`].
-    pub fn update_stamped(
-        &self,
-        change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>,
-    ) -> Result<(Book, Stamp), StoreError> {
-        let _lock = self.lock()?;
-        let before = self.load()?;
-        let mut book = before.clone();
-        change(&mut book)?;
-        if book != before {
-            book.check()?;
-            self.write(&book)?;
-        }
-        Ok((book, self.stamp()?))
-    }
-
-    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
         let path = path.to_owned();
         move |source| StoreError::Io { doing, path, source }
     }
 
     /// Makes the directory (0700) when it is missing, and takes the lock.
-    fn lock(&self) -> Result<File, StoreError> {
+    pub(crate) fn lock(&self) -> Result<File, StoreError> {
         let mut make = DirBuilder::new();
         make.recursive(true);
         #[cfg(unix)]
@@ -240,13 +253,30 @@ impl FileStore {
     }
 
     /// Writes beside the book, then puts it in the book's place: at any moment one of the two is whole.
-    fn write(&self, book: &Book) -> Result<(), StoreError> {
-        let schema = if book.has_cloud_side() { SCHEMA } else { WITHOUT_CLOUD };
-        let mut text = serde_json::to_vec_pretty(&Written { schema, book })
-            .map_err(|e| Self::io("write", &self.path)(e.into()))?;
-        text.push(b'\n');
-        replace_file(&self.path, &text)
+    /// With the number of a log, changes may follow in a log of that number; the log that was before is of no use then.
+    pub(crate) fn write(&self, book: &Book, log: Option<u64>) -> Result<(), StoreError> {
+        write_file(&self.path, book, log)
     }
+}
+
+fn write_file(path: &Path, book: &Book, log: Option<u64>) -> Result<(), StoreError> {
+    let schema = match log {
+        Some(_) => WITH_LOG,
+        None if book.has_cloud_side() => ALONE,
+        None => WITHOUT_CLOUD,
+    };
+    let mut text = serde_json::to_vec_pretty(&Written { schema, log, book })
+        .map_err(|e| FileStore::io("write", path)(e.into()))?;
+    text.push(b'\n');
+    replace_file(path, &text)
+}
+
+/// Writes a copy of a book, complete in this one file: `book.json` alone may lack what is in its log.
+///
+/// # Errors
+/// The directory can't be written.
+pub fn write_copy(book: &Book, path: &Path) -> Result<(), StoreError> {
+    write_file(path, book, None)
 }
 
 /// Replaces a file by one with this content and mode 0600, or leaves it untouched.
@@ -297,11 +327,35 @@ pub(crate) fn read_bounded(path: &Path, max: u64) -> io::Result<Result<Vec<u8>, 
 
 impl BookStore for FileStore {
     fn load(&self) -> Result<Book, StoreError> {
+        self.version().map(|version| version.book)
+    }
+
+    fn update(&self, change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>) -> Result<Book, StoreError> {
+        let _lock = self.lock()?;
+        let before = self.locked_version()?.book;
+        let mut book = before.clone();
+        change(&mut book)?;
+        if book != before {
+            book.check()?;
+            self.write(&book, None)?;
+            self.drop_log();
+        }
+        Ok(book)
+    }
+
+    fn place(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl FileStore {
+    /// Reads the file alone, and the number of the log that it names. A book that is missing is empty.
+    pub(crate) fn read_book(&self) -> Result<(Book, Option<u64>), StoreError> {
         let path = &self.path;
         let text = match read_bounded(path, MAX_FILE) {
             Ok(Ok(text)) => text,
             Ok(Err(size)) => return Err(StoreError::TooLarge { path: path.clone(), size }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Book::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Book::new(), None)),
             Err(e) => return Err(Self::io("read", path)(e)),
         };
         let damaged = |e: &serde_json::Error| StoreError::Damaged {
@@ -314,33 +368,45 @@ impl BookStore for FileStore {
                 _ => "not JSON",
             },
         };
-        let Header { schema } = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        let Header { schema, log } = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
         if schema > SCHEMA {
             return Err(StoreError::Newer { path: path.clone(), found: schema });
         }
         let book: Book = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
         book.check().map_err(|source| StoreError::Contradiction { path: path.clone(), source })?;
-        self.warn_if_readable_by_others();
-        Ok(book)
+        Self::warn_if_readable_by_others(path);
+        Ok((book, log))
     }
 
-    fn update(&self, change: &mut dyn FnMut(&mut Book) -> Result<(), BookError>) -> Result<Book, StoreError> {
-        self.update_stamped(change).map(|(book, _)| book)
+    /// Makes the changes of the log that has this number. Returns whether it can be continued (a log that is missing, or
+    /// ends in half a line, cannot) and the bytes in use.
+    pub(crate) fn read_log(&self, book: &mut Book, number: u64) -> Result<(bool, u64), StoreError> {
+        let path = self.log_path();
+        let text = match read_bounded(&path, log::SIZE) {
+            Ok(Ok(text)) => text,
+            Ok(Err(size)) => return Err(StoreError::TooLarge { path, size }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((false, 0)),
+            Err(e) => return Err(Self::io("read", &path)(e)),
+        };
+        let damaged = |line, what| StoreError::Damaged { path: path.clone(), line, column: 1, what };
+        let content =
+            log::read(&text, number).map_err(|log::Broken { line }| damaged(line, "not a change"))?;
+        for (at, amendment) in content.amendments.into_iter().enumerate() {
+            // The first line has the number.
+            amendment.apply(book).map_err(|_| damaged(at + 2, "a change that doesn't fit the book"))?;
+        }
+        book.check().map_err(|source| StoreError::Contradiction { path: path.clone(), source })?;
+        Self::warn_if_readable_by_others(&path);
+        Ok((content.whole, content.end))
     }
 
-    fn place(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl FileStore {
-    /// The book is written 0600; if somebody opened it to others since, the owner should know.
-    fn warn_if_readable_by_others(&self) {
+    /// The files are written 0600; if somebody opened them to others since, the owner should know.
+    fn warn_if_readable_by_others(path: &Path) {
         #[cfg(unix)]
-        if let Ok(meta) = fs::metadata(&self.path)
+        if let Ok(meta) = fs::metadata(path)
             && meta.permissions().mode() & 0o077 != 0
         {
-            tracing::warn!("{} holds keys and others can read it; chmod 600 it", self.path.display());
+            tracing::warn!("{} holds keys and others can read it; chmod 600 it", path.display());
         }
     }
 }

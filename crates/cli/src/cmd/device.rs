@@ -86,7 +86,7 @@ fn overwrite(d: &mut Device, said: &Device) {
 fn list(context: &Context, a: &args::Json) -> Outcome {
     let book = context.book()?;
     if a.json {
-        return out::json(&book.devices().iter().map(render::device::to_json).collect::<Vec<_>>());
+        return out::json(&book.devices().iter().map(|d| render::device::to_json(d)).collect::<Vec<_>>());
     }
     if book.is_empty() {
         context.say("no devices yet: landfall device import devices.json, or landfall device add");

@@ -20,7 +20,7 @@ pub(crate) async fn run(context: &Context, a: &args::Scan) -> Outcome {
     let mut options = ScanOptions {
         duration: Some(Duration::from_secs(a.seconds)),
         probe: a.probe.clone(),
-        known: book.devices().iter().filter(|d| !d.is_sub_device()).map(known).collect(),
+        known: book.devices().iter().filter(|d| !d.is_sub_device()).map(|d| known(d)).collect(),
         ..ScanOptions::default()
     };
     if a.only_probe {

@@ -26,11 +26,11 @@ mod writer;
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use landfall_book::{Book, BookStore as _, Digest, FileStore, Stamp, StoreError};
+use landfall_book::{BookStore as _, Digest, FileStore, StoreError, Version};
 use landfall_link::entropy::OsEntropy;
 use landfall_proto::gateway::activation::Activation;
 use landfall_proto::id::{DeviceId, ProductId, Uuid};
@@ -64,8 +64,9 @@ struct Inner {
     clock: Clock,
     profiles: &'static Profiles,
     files: Files,
-    index: RwLock<Arc<Index>>,
-    stamp: Mutex<Stamp>,
+    index: RwLock<Index>,
+    /// The version of the book that is shown.
+    shown: Mutex<Version>,
     /// Counts the versions of the index.
     version: tokio::sync::watch::Sender<u64>,
     /// What devices said of themselves, and is not stored yet.
@@ -89,15 +90,24 @@ fn failed(e: &StoreError) -> BackendError {
 }
 
 impl Inner {
-    fn index(&self) -> Arc<Index> {
-        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    /// What is shown. Not to be held twice at once: a writer that waits in between would wait for ever.
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts another version of the book in the place of the one shown.
-    fn show(&self, book: Book, stamp: Stamp) {
-        let index = Arc::new(Index::of(book, self.profiles, &self.files));
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&index);
-        *locked(&self.stamp) = stamp;
+    /// Puts another version of the book in the place of the one shown. Only the writer does.
+    fn show(&self, version: Version) {
+        let book = version.book().clone();
+        let amendment = self.index().amendment_to(&book);
+        // Built anew it may wait for a disk, which nobody who looks something up shall do.
+        let anew = amendment.is_none().then(|| Index::of(book.clone(), self.profiles, &self.files));
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(anew) = anew {
+            *index = anew;
+        } else if let Some(amendment) = amendment {
+            index.amend(book, &amendment, self.profiles, &self.files);
+        }
+        *locked(&self.shown) = version;
         *locked(&self.trouble) = None;
         // What is not in the book yet.
         for (id, what) in &*locked(&self.announced) {
@@ -105,6 +115,7 @@ impl Inner {
                 slot.heard(what);
             }
         }
+        drop(index);
         self.version.send_modify(|version| *version += 1);
     }
 
@@ -157,7 +168,7 @@ impl BookBackend {
     /// # Errors
     /// The book can't be read.
     pub fn open(store: FileStore, clock: Clock) -> Result<Arc<Self>, StoreError> {
-        let (book, stamp) = store.load_stamped()?;
+        let version = store.version()?;
         let mut entropy = OsEntropy::new();
         let nobody = Digest::new(fresh::salt(&mut entropy), fresh::secret(&mut entropy).as_bytes());
         let inner = Arc::new(Inner {
@@ -166,7 +177,7 @@ impl BookBackend {
             clock,
             profiles: profiles::built_in(),
             index: RwLock::default(),
-            stamp: Mutex::default(),
+            shown: Mutex::default(),
             version: tokio::sync::watch::Sender::new(0),
             announced: Mutex::default(),
             windows: Windows::default(),
@@ -174,7 +185,7 @@ impl BookBackend {
             trouble: Mutex::default(),
             nobody,
         });
-        inner.show(book, stamp);
+        inner.show(version);
         Ok(Arc::new(Self { writer: Writer::start(Arc::clone(&inner)), inner }))
     }
 
@@ -269,11 +280,8 @@ impl Backend for BookBackend {
             return;
         }
         let id = slot.registration().id.clone();
-        self.inner.keep_announcement(id.clone(), what.clone());
-        // The index may have been replaced in between.
-        if let Some(slot) = self.inner.index().by_id(&id) {
-            slot.heard(&what);
-        }
+        // While the index is held, nobody shows another that lacks it.
+        self.inner.keep_announcement(id, what);
     }
 
     async fn flush(&self) -> Result<(), BackendError> {

@@ -22,7 +22,9 @@ pub enum ChangeError<E> {
 impl BookBackend {
     /// Reads the book as it is in memory. Immediate.
     pub fn read<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
-        read(&self.inner.index().book)
+        // A copy costs nothing, and whoever reads may look something up meanwhile.
+        let book = self.inner.index().book.clone();
+        read(&book)
     }
 
     /// The number of the book's version in memory: it grows with each change, whoever made it.

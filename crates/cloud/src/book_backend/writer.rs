@@ -2,7 +2,7 @@
 //! comes back after a power cut does not write its book once for each device.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use landfall_book::{Book, BookError};
@@ -10,7 +10,7 @@ use landfall_proto::id::DeviceId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Inner;
+use super::{Inner, locked};
 use crate::backend::{Announcement, BackendError};
 
 /// Changes that may wait; whoever has one more waits for a place.
@@ -106,6 +106,7 @@ async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut jobs = Vec::new();
     let mut stored = Instant::now();
+    let mut wrote = false;
     loop {
         tokio::select! {
             got = queue.recv_many(&mut jobs, BATCH) => {
@@ -113,12 +114,12 @@ async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
                     break;
                 }
                 write(&inner, std::mem::take(&mut jobs)).await;
-                stored = Instant::now();
+                (stored, wrote) = (Instant::now(), true);
             }
             _ = look.tick() => {
                 if inner.has_announcements() && stored.elapsed() >= STORE_ANNOUNCEMENTS {
                     write(&inner, Vec::new()).await;
-                    stored = Instant::now();
+                    (stored, wrote) = (Instant::now(), true);
                 } else {
                     refresh(&inner).await;
                 }
@@ -127,6 +128,25 @@ async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
     }
     if inner.has_announcements() {
         write(&inner, Vec::new()).await;
+        wrote = true;
+    }
+    // Who only looked leaves the log to whoever writes it.
+    if wrote {
+        fold(&inner).await;
+    }
+}
+
+/// Leaves one file behind, for programs that know no log, and for whoever copies it.
+async fn fold(inner: &Arc<Inner>) {
+    if !locked(&inner.shown).has_log() {
+        return;
+    }
+    let inner = Arc::clone(inner);
+    let folded = tokio::task::spawn_blocking(move || inner.store.fold()).await;
+    match folded {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::warn!("changes stay in the log beside the book: {}", super::failed(&e)),
+        Err(e) => tracing::error!("the log was not put into the book: {e}"),
     }
 }
 
@@ -144,15 +164,17 @@ fn write_now(inner: &Inner, jobs: Vec<Job>) {
     let mut finish = Vec::with_capacity(jobs.len());
     let mut jobs = Some(jobs);
     let mut left = HashMap::new();
-    let kept = inner.store.update_stamped(&mut |book| {
+    let known = locked(&inner.shown).clone();
+    let kept = inner.store.update_from(&known, &mut |book| {
         left = announce(book, &announced);
         finish.extend(jobs.take().into_iter().flatten().map(|job| job(Some(&mut *book))));
         Ok(())
     });
     let kept = match kept {
-        Ok((book, stamp)) => {
-            inner.show(book, stamp);
+        Ok(version) => {
+            // What is left is shown again with the rest.
             inner.keep_announcements(left);
+            inner.show(version);
             Ok(())
         }
         Err(e) => {
@@ -196,10 +218,10 @@ fn announce(book: &mut Book, announced: &HashMap<DeviceId, Announcement>) -> Has
 async fn refresh(inner: &Arc<Inner>) {
     let inner = Arc::clone(inner);
     let looked = tokio::task::spawn_blocking(move || {
-        let shown = *inner.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        match inner.store.stamp() {
-            Ok(stamp) if stamp == shown => Ok(()),
-            Ok(_) => inner.store.load_stamped().map(|(book, stamp)| inner.show(book, stamp)),
+        let shown = locked(&inner.shown).clone();
+        match inner.store.is_current(&shown) {
+            Ok(true) => Ok(()),
+            Ok(false) => inner.store.version().map(|version| inner.show(version)),
             Err(e) => Err(e),
         }
         .map_err(|e| inner.complain(&e))

@@ -217,8 +217,9 @@ impl Hub {
             Problem::new(ProblemKind::Ours, "backup.failed", e)
                 .hint("is there room, and may the hub write there?")
         };
-        let (book, to) = (self.book.place().to_owned(), dir.to_owned());
-        let copied = tokio::task::spawn_blocking(move || copy_files(&book, &to)).await;
+        let (place, to) = (self.book.place().to_owned(), dir.to_owned());
+        let book = self.book.read(Book::clone);
+        let copied = tokio::task::spawn_blocking(move || copy_files(&book, &place, &to)).await;
         let mut files = copied.map_err(|e| failed(e.to_string()))??;
         let history = dir.join("history.db");
         self.store.back_up(&history).await.map_err(|e| failed(e.to_string()))?;
@@ -235,7 +236,7 @@ fn put(device: &mut Device, key: &str, value: Option<Value>) {
 }
 
 /// Copies the book and the authority that devices trust. Waits for the disk.
-fn copy_files(book: &Path, to: &Path) -> Result<Vec<PathBuf>, Problem> {
+fn copy_files(book: &Book, place: &Path, to: &Path) -> Result<Vec<PathBuf>, Problem> {
     let failed = |what: &Path, e: &dyn std::fmt::Display| {
         Problem::new(ProblemKind::Ours, "backup.failed", format!("{}: {e}", what.display()))
     };
@@ -247,6 +248,12 @@ fn copy_files(book: &Path, to: &Path) -> Result<Vec<PathBuf>, Problem> {
             .hint("name an empty directory: nothing is overwritten"));
     }
     let mut files = Vec::new();
+    // There is no file before the first device. Its last changes are in a log beside it: the copy needs none.
+    if place.exists() {
+        let there = to.join(place.file_name().unwrap_or_default());
+        landfall_book::store::write_copy(book, &there).map_err(|e| failed(&there, &e))?;
+        files.push(there);
+    }
     let mut copy = |from: &Path, to: PathBuf| -> Result<(), Problem> {
         match std::fs::read(from) {
             Ok(content) => {
@@ -259,9 +266,7 @@ fn copy_files(book: &Path, to: &Path) -> Result<Vec<PathBuf>, Problem> {
             Err(e) => Err(failed(from, &e)),
         }
     };
-    let name = book.file_name().unwrap_or_default();
-    copy(book, to.join(name))?;
-    let authority = book.with_file_name("ca");
+    let authority = place.with_file_name("ca");
     if authority.is_dir() {
         let there = to.join("ca");
         make_private(&there).map_err(|e| failed(&there, &e))?;

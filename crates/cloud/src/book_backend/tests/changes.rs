@@ -125,7 +125,7 @@ async fn many_changes_are_kept_in_few_writes_and_the_file_is_whole_at_any_moment
         assert_eq!(book.by_id(&told.dev_id.unwrap()).unwrap().key, Some(told.local_key));
     }
     let left: Vec<_> = fs::read_dir(house.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "the book and its lock: {left:?}");
+    assert_eq!(left.len(), 3, "the book, its log and its lock: {left:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,4 +230,43 @@ async fn people_log_in_by_the_password_that_was_made_for_them() {
     assert_eq!(names, [("ha".to_owned(), NOW), ("nodered".to_owned(), NOW)]);
     assert_eq!(house.backend.remove_person("nodered").await, Ok(true));
     assert!(!house.backend.person("nodered", password.as_bytes()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activation_leaves_the_book_alone_and_a_stop_leaves_one_file() {
+    let house = House::of(|book| {
+        for n in 0..4 {
+            book.add_hardware(hardware(&format!("uuid{n}"))).unwrap();
+        }
+    });
+    house.allow(None);
+    let asked = |n: usize| ActivationAsk { signed: true, ..by_uuid(&format!("uuid{n}")) };
+    house.backend.activate(asked(0)).await.unwrap();
+    let book = fs::read(house.store().place()).unwrap();
+    let mut told = Vec::new();
+    for n in 1..4 {
+        let (registration, given) = house.backend.activate(asked(n)).await.unwrap();
+        let new = given.dev_id.unwrap();
+        // What is found in memory is what a start from disk finds.
+        let same = open(house.dir.path());
+        for backend in [&house.backend, &same] {
+            assert_eq!(backend.by_uuid(&uuid(&format!("uuid{n}"))).unwrap().id, new);
+            assert_eq!(backend.by_id(&new).unwrap().pending, registration.pending);
+            assert_eq!(backend.devices().len(), 4, "hardware became a device");
+        }
+        let shown = |backend: &BookBackend| format!("{:?}", backend.devices());
+        assert_eq!(shown(&house.backend), shown(&same), "in the same order, too");
+        told.push(new);
+    }
+    house.backend.keys_used(&told[0]).await.unwrap();
+    assert!(house.backend.by_id(&told[0]).unwrap().pending.is_none());
+    let same = fs::read(house.store().place()).unwrap() == book;
+    assert!(same, "neither keys nor their first use wrote the book");
+    let before = house.book();
+    let (dir, log) = (house.dir, house.backend.inner.store.dir().join(landfall_book::log::LOG_NAME));
+    drop(house.backend);
+    until("the changes are in the book", || !log.exists()).await;
+    assert_eq!(FileStore::new(dir.path()).load().unwrap(), before);
+    let text = fs::read_to_string(dir.path().join("book.json")).unwrap();
+    assert!(text.contains("\"schema\": 2,") && text.contains(told[2].as_str()));
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use landfall_book::log::LOG_NAME;
 use landfall_book::{Book, BookStore as _, Device, FileStore, Hardware};
 use landfall_proto::id::{AuthKey, DeviceId, LocalKey, ProductId, SecKey, Uuid};
 use tempfile::TempDir;
@@ -79,8 +80,11 @@ impl House {
         self.store().load().unwrap()
     }
 
+    /// Everything that is on disk: the book, and the changes in its log.
     pub(super) fn text(&self) -> String {
-        std::fs::read_to_string(self.store().place()).unwrap_or_default()
+        let book = std::fs::read_to_string(self.store().place()).unwrap_or_default();
+        let log = std::fs::read_to_string(self.dir.path().join(LOG_NAME)).unwrap_or_default();
+        book + log.trim_end_matches('\0')
     }
 
     pub(super) fn allow(&self, who: Option<&str>) {
