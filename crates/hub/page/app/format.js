@@ -35,7 +35,8 @@ export function watts(w) {
 
 /** Energy. @param {number} kwh */
 export function energy(kwh) {
-  return `${number(kwh, kwh < 10 ? 2 : kwh < 100 ? 1 : 0)}\u00a0kWh`;
+  const digits = kwh < 10 ? 2 : kwh < 100 ? 1 : 0;
+  return `${number(kwh, digits, digits)}\u00a0kWh`;
 }
 
 /** Money: the hub knows the amount, not the currency's sign. @param {number} amount */

@@ -24,7 +24,7 @@ const SILENCE = 4000;
 const PATIENCE = 3000;
 /** Pauses between two attempts to connect. */
 const PAUSES = [300, 1000, 2000, 3000];
-/** How many sockets of the home are asked for at once again after changes that tell no values. */
+/** How long a device that is to be read anew waits for further wishes, in ms. */
 const REREAD = 150;
 
 /** The store. Listeners are called in the frame after a change. */
@@ -141,6 +141,12 @@ class Home {
   /** Shows what the API answered for a device. @param {Device} device */
   put(device) {
     this.#put(device);
+  }
+
+  /** Its definition changed: the next who asks reads it anew. @param {string} id */
+  forget(id) {
+    this.#definitions.delete(id);
+    this.#mark(id);
   }
 
   /** Tells everybody who shows this device. @param {string} id */
@@ -300,6 +306,9 @@ class Home {
         break;
       case 'energy':
         device.energy = change.energy;
+        // A device's state has these beside what it reported itself.
+        if (change.energy.apparent_power != null) device.state.apparent_power = change.energy.apparent_power;
+        if (change.energy.power_factor != null) device.state.power_factor = change.energy.power_factor;
         break;
       case 'stale':
         // It names points, people see attributes: ask for those.

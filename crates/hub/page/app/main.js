@@ -126,7 +126,7 @@ class App extends Element {
     const { route, params } = routeOf(location.hash);
     const key = route ? `${route.tag}/${params.id ?? ''}` : 'unknown';
     if (key === this.#viewKey && this.#view) {
-      Object.assign(this.#view, params.tab === undefined ? {} : { tab: params.tab });
+      if ('tab' in this.#view) this.#view.tab = params.tab ?? 'controls';
       this.requestUpdate();
       return;
     }
@@ -149,7 +149,7 @@ class App extends Element {
     if (this.#viewKey !== key) return;
     const view = document.createElement(route.tag);
     if (params.id !== undefined) Object.assign(view, { device: params.id });
-    if (params.tab !== undefined) Object.assign(view, { tab: params.tab });
+    if ('tab' in view) view.tab = params.tab ?? 'controls';
     this.#view = view;
     this.requestUpdate();
     await this.updateComplete;

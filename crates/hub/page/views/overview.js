@@ -1,14 +1,12 @@
 // The home by rooms: what is on, what it takes now, who is away.
 
 import { html, nothing } from '../vendor/lit.js';
-import { session } from '../app/api.js';
-import { commands } from '../app/commands.js';
-import { isOn, isStale, mainSwitch, power, presence, summary } from '../app/device-words.js';
-import { DeviceElement, Element, define, vars } from '../app/element.js';
+import '../app/device-card.js';
+import { power, presence } from '../app/device-words.js';
+import { Element, define, vars } from '../app/element.js';
 import { watts } from '../app/format.js';
 import { home } from '../app/home.js';
 import { icon } from '../app/icons.js';
-import { deviceHash } from '../app/routes.js';
 import { t } from '../app/text.js';
 import { busy } from '../app/ui.js';
 import '../app/virtual-list.js';
@@ -22,55 +20,6 @@ const HEAD = 50;
 const WIDE = 290;
 /** How often sums are made anew, in ms. */
 const SUMS = 1000;
-
-/** One device in the list. */
-class DeviceCard extends DeviceElement {
-  /** @param {Device} device @param {string} name */
-  #toggle(device, name) {
-    void commands.set(device.id, { [name]: !commands.value(device.id, name, name) }, name);
-  }
-
-  /** @param {Device} device @param {'open' | 'stop' | 'close'} to */
-  #cover(device, to) {
-    void commands.set(device.id, { control: to }, 'cover');
-  }
-
-  /** @param {Device} device */
-  #act(device) {
-    if (!session.allows('control')) return nothing;
-    const main = mainSwitch(device);
-    if (main) {
-      const on = commands.value(device.id, main, main) === true;
-      const pending = commands.of(device.id, main)?.phase === 'pending';
-      return html`<div class="act"><button type="button" class="toggle" role="switch" aria-checked=${on} aria-busy=${pending} aria-label=${t('control.switch_of', { name: device.name })}
-        @click=${() => this.#toggle(device, main)}></button></div>`;
-    }
-    if (device.class === 'cover' && 'control' in device.state) {
-      const button = (/** @type {'open' | 'stop' | 'close'} */ to, /** @type {string} */ sign) => html`<button type="button" class="icon-button"
-        aria-label=${t(`cover.do.${to}`, { name: device.name })} @click=${() => this.#cover(device, to)}>${icon(sign)}</button>`;
-      return html`<div class="act">${button('open', 'up')}${button('close', 'down')}</div>`;
-    }
-    return nothing;
-  }
-
-  render() {
-    const device = this.view;
-    if (!device) return nothing;
-    const main = mainSwitch(device) ?? (device.class === 'cover' ? 'cover' : '');
-    const command = main ? commands.of(device.id, main) : undefined;
-    const failed = command && (command.phase === 'refused' || command.phase === 'unconfirmed') ? command : undefined;
-    const state = presence(device);
-    const says = failed ? failed.text : summary(device);
-    const kind = failed || state.kind === 'bad' ? 'bad' : isStale(device) || state.kind === 'warn' ? 'warn' : '';
-    const sign = device.presence.state === 'asleep' ? 'asleep' : device.presence.state === 'offline' ? 'offline' : device.class;
-    return html`<article class="device ${isOn(device) ? 'is-on' : ''}">
-      <span class="badge">${icon(sign)}</span>
-      <div class="who"><a class="name" href=${deviceHash(device.id)} title=${device.name}>${device.name}</a>
-        <p class="says ${kind}" title=${says} role=${failed ? 'alert' : nothing}>${says}</p></div>
-      ${this.#act(device)}
-    </article>`;
-  }
-}
 
 /** Power of a room, or of all. */
 class PowerSum extends Element {
@@ -205,6 +154,5 @@ class Overview extends Element {
   }
 }
 
-define('lf-device-card', DeviceCard);
 define('lf-power-sum', PowerSum);
 define('lf-overview', Overview);
