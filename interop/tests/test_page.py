@@ -13,6 +13,7 @@ import pytest
 from harness import HERE, LANDFALL, NODE_MODULES, ROOT, TARGET, Program, agent_environment, need
 from house import eventually
 
+PAGE = ROOT / "crates" / "hub" / "page"
 BROWSER = HERE / "browser"
 SCENARIOS = sorted(path.stem for path in (BROWSER / "scenarios").glob("*.mjs"))
 FAILED = TARGET / "interop" / "page"
@@ -84,3 +85,27 @@ def test_what_a_visitor_does(demo, scenario, request):
     assert not wrong, "\n".join(wrong)
     assert done.returncode == 0 and lines, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     assert demo.program.process.poll() is None, demo.program.stderr()
+
+
+@pytest.mark.timeout(240)
+def test_the_types_of_the_page_hold(tmp_path):
+    compiler = NODE_MODULES / "typescript" / "bin" / "tsc"
+    need(shutil.which("node"), "NEED node (Debian package nodejs)")
+    need(compiler.exists(), "NEED interop/install: typescript from npm")
+    types = {"lit": ["lit"], "lit/*": ["lit/*"], "uplot": ["uplot"]}
+    config = {
+        "extends": str(PAGE / "jsconfig.json"),
+        "compilerOptions": {"paths": {name: [str(NODE_MODULES / p) for p in paths] for name, paths in types.items()}},
+        "include": [str(PAGE / folder) for folder in json.loads((PAGE / "jsconfig.json").read_text())["include"]],
+    }
+    (tmp_path / "jsconfig.json").write_text(json.dumps(config))
+    done = subprocess.run(["node", compiler, "-p", tmp_path / "jsconfig.json"], capture_output=True, text=True, timeout=220)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_every_text_that_is_asked_for_is_there():
+    need(shutil.which("node"), "NEED node (Debian package nodejs)")
+    done = subprocess.run(["node", BROWSER / "texts.mjs"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr[-2000:]
+    missing = [line for line in done.stdout.splitlines() if "asks for" in line and not line.startswith("nobody")]
+    assert not missing, "\n".join(missing)

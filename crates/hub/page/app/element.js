@@ -36,6 +36,7 @@ export class Element extends LitElement {
 
 /** An element that shows one device: `.device` is its id. It is drawn anew when that device changes, and at no other time. */
 export class DeviceElement extends Element {
+  /** @type {import('../vendor/lit.js').PropertyDeclarations} */
   static properties = { device: { type: String } };
 
   constructor() {

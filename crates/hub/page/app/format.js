@@ -1,6 +1,6 @@
 // Numbers, units and times for people.
 
-import { language, t } from './text.js';
+import { locale, t } from './text.js';
 
 /** @type {Map<string, Intl.NumberFormat>} */
 const numbers = new Map();
@@ -12,10 +12,10 @@ const numbers = new Map();
  * @param {number} [least] digits that are always there
  */
 export function number(n, digits = 2, least = 0) {
-  const key = `${language}/${digits}/${least}`;
+  const key = `${locale}/${digits}/${least}`;
   let format = numbers.get(key);
   if (!format) {
-    format = new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: least });
+    format = new Intl.NumberFormat(locale, { maximumFractionDigits: digits, minimumFractionDigits: least });
     numbers.set(key, format);
   }
   return format.format(n);
@@ -48,7 +48,7 @@ export function money(amount) {
 function dates(options) {
   /** @type {Intl.DateTimeFormat | undefined} */
   let format;
-  return (/** @type {number} */ ms) => (format ??= new Intl.DateTimeFormat(language, options)).format(ms);
+  return (/** @type {number} */ ms) => (format ??= new Intl.DateTimeFormat(locale, options)).format(ms);
 }
 
 /** Time of day. */

@@ -8,6 +8,8 @@ const SHAPES = {
   energy: svg`<path d="M13 3 6 13.5h5L10.5 21 18 10h-5.2z"/>`,
   events: svg`<path d="M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01"/>`,
   add: svg`<path d="M12 5v14M5 12h14"/>`,
+  minus: svg`<path d="M5 12h14"/>`,
+  forward: svg`<path d="M5 12h14m-6-6 6 6-6 6"/>`,
   settings: svg`<path d="M4 7h9m5 0h2M4 17h3m5 0h8"/><circle cx="15.5" cy="7" r="2.3"/><circle cx="9.5" cy="17" r="2.3"/>`,
   console: svg`<rect x="3" y="5" width="18" height="14" rx="2.5"/><path d="m7 9.5 3 2.7-3 2.7M12.5 15H17"/>`,
   tokens: svg`<circle cx="8" cy="14.5" r="4"/><path d="m11 11.5 8-8M16 6.5l2.5 2.5M13.5 9l2 2"/>`,

@@ -17,6 +17,9 @@ let plural = new Intl.PluralRules(FIRST);
 /** The language in force. */
 export let language = FIRST;
 
+/** How numbers and times are written: the browser's way of writing the language in force. */
+export let locale = FIRST;
+
 /** Languages to choose from. */
 export const languages = Object.keys(LANGUAGES);
 
@@ -27,6 +30,7 @@ export async function loadTexts() {
   const [first, own] = await Promise.all([LANGUAGES[FIRST](), LANGUAGES[language]()]);
   texts = { ...first.default, ...own.default };
   plural = new Intl.PluralRules(language);
+  locale = navigator.languages.find((l) => l.split('-')[0] === language) ?? language;
   document.documentElement.lang = language;
 }
 

@@ -1,89 +1,131 @@
-// The two lines to a device: how each stands, and how far it came with the stand-in cloud.
+// The two lines to a device, and how far it came in the stand-in cloud: steps, refusals, what it still lacks, timers, firmware questions.
 
 import { html, nothing } from '../vendor/lit.js';
-import { ApiError, api, path, sentence } from '../app/api.js';
-import { DeviceElement, define } from '../app/element.js';
+import { api, path, sentence } from '../app/api.js';
+import { DeviceElement, define, sheet } from '../app/element.js';
 import { ago, fullTime } from '../app/format.js';
 import { home, now } from '../app/home.js';
+import { icon } from '../app/icons.js';
 import { has, t } from '../app/text.js';
-import { chip, problem } from '../app/ui.js';
+import { busy, chip, problem } from '../app/ui.js';
 
-/** @typedef {import('../app/home.js').Line} Line */
+/** Steps in their order. */
+const STEPS = ['dns', 'name_service', 'tls', 'token', 'activation_asked', 'activated', 'configured', 'mqtt', 'subscribed', 'reported', 'timers', 'firmware'];
+/** Colours of line states. @type {Record<string, string>} */
+const STATES = { up: 'ok', opening: 'warn', down: 'bad', unused: '' };
+/** The cloud's side is asked for this often: its steps are no changes. */
+const EVERY = 5000;
 
-/** How a state of a line looks. @type {Record<Line['state'], string>} */
-const KINDS = { up: 'ok', opening: 'warn', down: 'bad', unused: '' };
+/** @typedef {{step: string, at: number, count: number, over: string, peer?: string | null}} Step */
 
-class Lines extends DeviceElement {
-  /** @type {any} */
-  #cloud = null;
-  /** @type {unknown} */
-  #error = null;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #soon;
+class LfLines extends DeviceElement {
+  static properties = { cloud: { state: true }, problem: { state: true }, known: { state: true } };
+
+  constructor() {
+    super();
+    /** @type {any} */
+    this.cloud = null;
+    this.known = false;
+    /** @type {unknown} */
+    this.problem = null;
+  }
 
   connectedCallback() {
     super.connectedCallback();
-    void this.#read();
+    void sheet('style/views.css');
+    const timer = setInterval(() => document.hidden || void this.read(), EVERY);
+    this.until(() => clearInterval(timer));
+    this.until(home.tap((change) => change.device === this.device && change.type === 'line' && void this.read()));
     this.every(10_000);
-    const later = () => (this.#soon ??= setTimeout(() => ((this.#soon = undefined), void this.#read()), 1000));
-    this.until(home.tap((c) => (c.type === 'reload' || (c.type === 'line' && c.device === this.device)) && later()));
-    this.until(() => clearTimeout(this.#soon));
   }
 
-  async #read() {
-    try {
-      this.#cloud = await api.get(path`/devices/${this.device}/cloud`);
-      this.#error = null;
-    } catch (e) {
-      // A home without its stand-in cloud has nothing to tell here.
-      const without = e instanceof ApiError && (e.status === 404 || e.status === 409);
-      this.#cloud = null;
-      this.#error = without ? null : e;
+  /** @param {Map<string, unknown>} changed */
+  willUpdate(changed) {
+    super.willUpdate(changed);
+    if (changed.has('device')) {
+      this.cloud = null;
+      this.known = false;
+      void this.read();
     }
-    this.requestUpdate();
   }
 
-  /** @param {'lan' | 'cloud'} name @param {Line} line @param {boolean} next */
-  #line(name, line, next) {
-    return html`<section class="card"><div class="row spread"><h2>${t(`line.${name}`)}</h2>${chip(KINDS[line.state], t(`line.state.${line.state}`))}</div>
-      <p class="hint">${t(`line.${name}.text`)}</p>
-      <dl class="facts">
-        ${line.why ? html`<dt>${t('line.why')}</dt><dd>${sentence(line.why)}</dd>` : nothing}
-        ${line.address ? html`<dt>${t('line.address')}</dt><dd class="mono">${line.address}</dd>` : nothing}
-        ${line.since_ms ? html`<dt>${t('line.since')}</dt><dd title=${fullTime(line.since_ms)}>${ago(line.since_ms, now())}</dd>` : nothing}
-        <dt>${t('line.route')}</dt><dd>${next ? t('yes') : t('no')}</dd>
-      </dl></section>`;
-  }
-
-  #steps() {
-    const cloud = this.#cloud;
-    if (!cloud?.steps?.length) return nothing;
-    const step = (/** @type {any} */ s) => html`<li><span class="step-name">${has(`step.${s.step}`) ? t(`step.${s.step}`) : s.step}</span>
-      <span class="hint" title=${fullTime(s.at * 1000)}>${ago(s.at * 1000, now())}${s.count > 1 ? ` · ${t('step.count', { n: s.count })}` : ''} · ${s.over}</span></li>`;
-    return html`<section class="card"><h2>${t('lines.handshake')}</h2><p class="hint">${t('lines.handshake.text')}</p>
-      <ol class="steps">${cloud.steps.map(step)}</ol>
-      <dl class="facts">${cloud.generation ? html`<dt>${t('lines.generation')}</dt><dd>${cloud.generation}</dd>` : nothing}
-        ${cloud.lacks ? html`<dt>${t('lines.lacks')}</dt><dd>${typeof cloud.lacks === 'string' ? cloud.lacks : JSON.stringify(cloud.lacks)}</dd>` : nothing}</dl></section>`;
+  async read() {
+    const id = this.device;
+    if (!id) return;
+    try {
+      const told = await api.get(path`/devices/${id}/cloud`);
+      if (id !== this.device) return;
+      this.cloud = told;
+      this.known = true;
+      this.problem = null;
+    } catch (e) {
+      if (id === this.device) this.problem = e;
+    }
   }
 
   render() {
-    const device = this.view;
-    if (!device) return nothing;
-    return html`<div class="cards">${this.#line('lan', device.lan, device.route === 'lan')}${this.#line('cloud', device.cloud, device.route === 'cloud')}
-      ${this.#steps()}
-      <section class="card"><h2>${t('lines.identity')}</h2><dl class="facts">
-        <dt>${t('fact.id')}</dt><dd class="mono">${device.id}</dd>
-        ${device.uuid ? html`<dt>${t('fact.uuid')}</dt><dd class="mono">${device.uuid}</dd>` : nothing}
-        ${device.version ? html`<dt>${t('fact.version')}</dt><dd>${device.version}</dd>` : nothing}
-        ${device.product_id ? html`<dt>${t('fact.product')}</dt><dd class="mono">${device.product_id}</dd>` : nothing}
-        ${device.category ? html`<dt>${t('fact.category')}</dt><dd class="mono">${device.category}</dd>` : nothing}
-        ${device.software ? html`<dt>${t('fact.software')}</dt><dd>${device.software}</dd>` : nothing}
-        ${device.mac ? html`<dt>${t('fact.mac')}</dt><dd class="mono">${device.mac}</dd>` : nothing}
-        ${device.cid ? html`<dt>${t('fact.cid')}</dt><dd class="mono">${device.cid}</dd>` : nothing}
-        <dt>${t('fact.key')}</dt><dd>${device.has_key ? t('fact.key.known') : t('fact.key.missing')}</dd>
-        ${device.aliases.length ? html`<dt>${t('fact.aliases')}</dt><dd class="mono">${device.aliases.join(', ')}</dd>` : nothing}
-      </dl></section></div>${problem(this.#error)}`;
+    const { view, cloud } = this;
+    if (!view) return nothing;
+    return html`<section class="lines stack" aria-label=${t('lines.title')}>
+      <div class="cards">${this.line('lan', view)}${this.line('cloud', view)}</div>
+      ${this.problem ? problem(this.problem) : nothing}
+      ${!this.known ? (this.problem ? nothing : busy()) : cloud ? this.handshake(cloud) : html`<p class="soft">${t('lines.never')}</p>`}
+    </section>`;
+  }
+
+  /** @param {'lan' | 'cloud'} which @param {import('../app/home.js').Device} view */
+  line(which, view) {
+    const line = view[which];
+    return html`<article class="card stack line"><div class="row spread"><h3>${t(`lines.${which}`)}</h3><span>${view.route === which ? html`${chip('accent', t('lines.route'))} ` : nothing}${chip(STATES[line.state] ?? '', t(`lines.is.${line.state}`))}</span></div>
+      <dl class="facts">
+        ${line.state === 'unused' ? nothing : html`<dt>${t('lines.since')}</dt><dd title=${fullTime(line.since_ms)}>${ago(line.since_ms, now())}</dd>`}
+        ${line.address ? html`<dt>${t('lines.address')}</dt><dd class="mono">${line.address}</dd>` : nothing}
+        ${which === 'lan' && view.version ? html`<dt>${t('lines.version')}</dt><dd>${view.version}</dd>` : nothing}
+        ${line.why ? html`<dt>${t('lines.why')}</dt><dd>${sentence(line.why)}</dd>` : nothing}
+      </dl></article>`;
+  }
+
+  /** @param {any} cloud */
+  handshake(cloud) {
+    /** @type {Map<string, Step>} */
+    const taken = new Map(cloud.steps.map((/** @type {Step} */ s) => [s.step, s]));
+    const over = (/** @type {string} */ o) => (has(`lines.over.${o}`) ? t(`lines.over.${o}`) : o);
+    return html`
+      ${cloud.lacks ? html`<div class="lacks card">${icon('warn')}<div><h3>${t('lines.lacks')}: ${cloud.lacks.what}</h3><p>${sentence(cloud.lacks.next)}</p></div></div>`
+        : taken.size ? html`<p class="row">${chip('ok', t('lines.complete'))}</p>` : nothing}
+      <section class="card stack"><h3>${t('lines.handshake')}</h3>
+        <ol class="handshake">${STEPS.map((step) => {
+          const mark = taken.get(step);
+          return html`<li class=${mark ? 'taken' : ''}><span class="dot" aria-hidden="true">${mark ? icon('check') : nothing}</span>
+            <div><p>${t(`lines.step.${step}`)}<span class="sr">${t(mark ? 'lines.taken' : 'lines.not_taken')}</span></p>
+            ${mark ? html`<p class="soft">${ago(mark.at * 1000, now())} · ${t('lines.times', { n: mark.count })} · ${over(mark.over)}${mark.peer ? html` · <span class="mono">${mark.peer}</span>` : nothing}</p>` : nothing}</div></li>`;
+        })}</ol></section>
+      ${cloud.refusals.length ? html`<section class="card stack"><h3>${t('lines.refusals')}</h3><ul class="refusals">${cloud.refusals.map((/** @type {Step} */ r) => html`<li><code>${r.step}</code>
+        <span class="soft">${t('lines.times', { n: r.count })}, ${ago(r.at * 1000, now())}</span></li>`)}</ul></section>` : nothing}
+      <section class="card stack"><h3>${t('lines.facts')}</h3><dl class="facts">
+        <dt>${t('lines.generation')}</dt><dd>${cloud.generation ? t('lines.generation.is', { name: cloud.generation }) : t('lines.unknown')}</dd>
+        <dt>${t('lines.keys')}</dt><dd>${t(`lines.keys.${cloud.keys}`)}${cloud.pinned ? ` ${t('lines.pinned')}` : ''}</dd>
+        <dt>${t('lines.reports')}</dt><dd>${cloud.reports}${cloud.lost ? ` ${t('lines.lost', { n: cloud.lost })}` : ''}</dd>
+        <dt>${t('lines.firmware')}</dt><dd>${cloud.firmware_questions ? t('lines.firmware.asked', { n: cloud.firmware_questions }) : t('lines.firmware.never')} ${cloud.images.length ? t('lines.images', { n: cloud.images.length }) : t('lines.no_images')}</dd>
+        <dt>${t('lines.timers')}</dt><dd>${this.timers(cloud.timers)}</dd>
+        ${cloud.elsewhere.length ? html`<dt>${t('lines.elsewhere')}</dt><dd>${cloud.elsewhere.map((/** @type {string} */ n) => html`<span class="mono">${n}</span> `)}</dd>` : nothing}
+        ${Object.keys(cloud.questions).length ? html`<dt>${t('lines.questions')}</dt><dd>${Object.entries(cloud.questions).map(([what, n]) => html`<span class="mono">${what}</span> ${n} `)}</dd>` : nothing}
+      </dl></section>`;
+  }
+
+  /** @param {{id: number, time: string, date: string, loops: number, dps: string}[] | null} timers */
+  timers(timers) {
+    if (timers === null) return t('lines.timers.own');
+    if (timers.length === 0) return t('lines.timers.none');
+    return html`<ul>${timers.map((x) => html`<li>${x.time} ${x.date && x.date !== '00000000' ? x.date : this.days(x.loops)} <code>${x.dps}</code></li>`)}</ul>`;
+  }
+
+  /** Days of the week as bits, Sunday first. @param {number} loops */
+  days(loops) {
+    if (loops === 0) return t('lines.timers.once');
+    if (loops === 127) return t('lines.timers.daily');
+    return [0, 1, 2, 3, 4, 5, 6].filter((d) => loops & (1 << d)).map((d) => t(`lines.day.${d}`)).join(' ');
   }
 }
 
-define('lf-lines', Lines);
+define('lf-lines', LfLines);
