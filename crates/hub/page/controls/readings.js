@@ -32,7 +32,7 @@ export function readings(device, exposes) {
     ${energy ? html`<h3>${t('energy.used')}</h3><dl class="tiles">
       ${tile(t('energy.today'), html`${kwh(energy.today_kwh)}${energy.cost_today != null ? html`<span class="hint"> ${money(energy.cost_today)}</span>` : nothing}`)}
       ${tile(t('energy.yesterday'), kwh(energy.yesterday_kwh))}
-      ${tile(t('energy.month'), html`${kwh(energy.month_kwh)}${energy.cost_month != null ? html`<span class="hint"> ${money(energy.cost_month)}</span>` : nothing}`)}
+      ${tile(t('energy.this_month'), html`${kwh(energy.month_kwh)}${energy.cost_month != null ? html`<span class="hint"> ${money(energy.cost_month)}</span>` : nothing}`)}
       ${tile(t('energy.total'), kwh(energy.total_kwh))}</dl>` : nothing}
   </section>`;
 }

@@ -11,10 +11,11 @@ import { deviceHash } from '../app/routes.js';
 import { t } from '../app/text.js';
 import { busy, chip, problem, toast } from '../app/ui.js';
 
-/** Tabs, and what is loaded when somebody opens one. @type {Record<string, {load: () => Promise<unknown>, draw: (id: string) => unknown, admin?: boolean}>} */
+/** Tabs, and what is loaded when somebody opens one. @type {Record<string, {load: () => Promise<unknown>, draw: (id: string) => unknown, admin?: boolean, energy?: boolean}>} */
 const TABS = {
   controls: { load: () => import('../controls/controls.js'), draw: (id) => html`<lf-controls .device=${id}></lf-controls>` },
   plots: { load: () => import('./plots.js'), draw: (id) => html`<lf-plots .device=${id}></lf-plots>` },
+  energy: { load: () => import('./energy.js'), draw: (id) => html`<lf-energy .device=${id}></lf-energy>`, energy: true },
   points: { load: () => import('./points.js'), draw: (id) => html`<lf-points .device=${id}></lf-points>` },
   lines: { load: () => Promise.all([import('./lines.js'), import('./doctor.js')]), draw: (id) => html`<lf-lines .device=${id}></lf-lines><lf-doctor .device=${id}></lf-doctor>` },
   events: { load: () => import('./events.js'), draw: (id) => html`<lf-events .device=${id}></lf-events>` },
@@ -79,7 +80,7 @@ class DevicePage extends DeviceElement {
     if (!this.styled) return html`<h1>${device.name}</h1>${busy()}`;
     const state = presence(device);
     const parent = device.parent ? home.device(device.parent) : undefined;
-    const tabs = Object.keys(TABS).filter((name) => !TABS[name].admin || session.allows('admin'));
+    const tabs = Object.keys(TABS).filter((name) => (!TABS[name].admin || session.allows('admin')) && (!TABS[name].energy || device.energy));
     const tab = TABS[this.tab];
     return html`<header class="device-head">
         <a class="icon-button" href="#/" aria-label=${t('nav.home')}>${icon('back')}</a>

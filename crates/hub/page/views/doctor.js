@@ -57,7 +57,7 @@ class LfDoctor extends DeviceElement {
 
   render() {
     const { verdict } = this;
-    return html`<section class="doctor stack" aria-label=${t('doctor.title')}>
+    return html`<section class="doctor card stack" aria-label=${t('doctor.title')}><h2>${t('doctor.title')}</h2>
       <p class="soft">${t('doctor.text')}</p>
       <p class="row"><button type="button" class="button primary" aria-disabled=${this.working || !session.allows('control') ? 'true' : 'false'}
         @click=${() => session.allows('control') && void this.examine()}>${icon('search')}${t(this.working ? 'doctor.working' : verdict ? 'doctor.again' : 'doctor.go')}</button>
@@ -70,7 +70,7 @@ class LfDoctor extends DeviceElement {
   says(verdict) {
     const good = HEALTHY.has(verdict.code);
     const key = `doctor.is.${verdict.code}`;
-    return html`<article class="verdict card stack ${good ? 'good' : 'ill'}">
+    return html`<article class="verdict stack ${good ? 'good' : 'ill'}">
       <h3>${icon(good ? 'check' : 'warn')}${has(key) ? t(key) : sentence(verdict.text)}</h3>
       ${has(key) ? html`<p>${sentence(verdict.text)}</p>` : nothing}
       ${verdict.next ? html`<div class="next"><h4>${t('doctor.next')}</h4><p>${sentence(verdict.next)}</p></div>` : nothing}

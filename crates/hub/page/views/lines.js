@@ -69,6 +69,7 @@ class LfLines extends DeviceElement {
     return html`<section class="lines stack" aria-label=${t('lines.title')}>
       <div class="cards">${this.line('lan', view)}${this.line('cloud', view)}</div>
       ${this.problem ? problem(this.problem) : nothing}
+      <section class="card stack"><h2>${t('lines.identity')}</h2>${this.identity(view)}</section>
       ${!this.known ? (this.problem ? nothing : busy()) : cloud ? this.handshake(cloud) : html`<p class="soft">${t('lines.never')}</p>`}
     </section>`;
   }
@@ -76,7 +77,7 @@ class LfLines extends DeviceElement {
   /** @param {'lan' | 'cloud'} which @param {import('../app/home.js').Device} view */
   line(which, view) {
     const line = view[which];
-    return html`<article class="card stack line"><div class="row spread"><h3>${t(`lines.${which}`)}</h3><span>${view.route === which ? html`${chip('accent', t('lines.route'))} ` : nothing}${chip(STATES[line.state] ?? '', t(`lines.is.${line.state}`))}</span></div>
+    return html`<article class="card stack line"><div class="row spread"><h2>${t(`lines.${which}`)}</h2><span>${view.route === which ? html`${chip('accent', t('lines.route'))} ` : nothing}${chip(STATES[line.state] ?? '', t(`lines.is.${line.state}`))}</span></div>
       <dl class="facts">
         ${line.state === 'unused' ? nothing : html`<dt>${t('lines.since')}</dt><dd title=${fullTime(line.since_ms)}>${ago(line.since_ms, now())}</dd>`}
         ${line.address ? html`<dt>${t('lines.address')}</dt><dd class="mono">${line.address}</dd>` : nothing}
@@ -85,24 +86,32 @@ class LfLines extends DeviceElement {
       </dl></article>`;
   }
 
+  /** @param {import('../app/home.js').Device} view */
+  identity(view) {
+    const fact = (/** @type {string} */ key, /** @type {unknown} */ value) => (value ? html`<dt>${t(key)}</dt><dd class="mono">${value}</dd>` : nothing);
+    return html`<dl class="facts">${fact('fact.id', view.id)}${fact('fact.uuid', view.uuid)}${fact('fact.product', view.product_id)}${fact('fact.category', view.category)}
+      ${fact('fact.software', view.software)}${fact('fact.mac', view.mac)}${fact('fact.cid', view.cid)}${fact('fact.aliases', view.aliases.join(', '))}
+      <dt>${t('fact.key')}</dt><dd>${t(view.has_key ? 'fact.key.known' : 'fact.key.missing')}</dd></dl>`;
+  }
+
   /** @param {any} cloud */
   handshake(cloud) {
     /** @type {Map<string, Step>} */
     const taken = new Map(cloud.steps.map((/** @type {Step} */ s) => [s.step, s]));
     const over = (/** @type {string} */ o) => (has(`lines.over.${o}`) ? t(`lines.over.${o}`) : o);
     return html`
-      ${cloud.lacks ? html`<div class="lacks card">${icon('warn')}<div><h3>${t('lines.lacks')}: ${cloud.lacks.what}</h3><p>${sentence(cloud.lacks.next)}</p></div></div>`
+      ${cloud.lacks ? html`<div class="lacks card">${icon('warn')}<div><h2>${t('lines.lacks')}: ${cloud.lacks.what}</h2><p>${sentence(cloud.lacks.next)}</p></div></div>`
         : taken.size ? html`<p class="row">${chip('ok', t('lines.complete'))}</p>` : nothing}
-      <section class="card stack"><h3>${t('lines.handshake')}</h3>
+      <section class="card stack"><h2>${t('lines.handshake')}</h2>
         <ol class="handshake">${STEPS.map((step) => {
           const mark = taken.get(step);
           return html`<li class=${mark ? 'taken' : ''}><span class="dot" aria-hidden="true">${mark ? icon('check') : nothing}</span>
             <div><p>${t(`lines.step.${step}`)}<span class="sr">${t(mark ? 'lines.taken' : 'lines.not_taken')}</span></p>
             ${mark ? html`<p class="soft">${ago(mark.at * 1000, now())} · ${t('lines.times', { n: mark.count })} · ${over(mark.over)}${mark.peer ? html` · <span class="mono">${mark.peer}</span>` : nothing}</p>` : nothing}</div></li>`;
         })}</ol></section>
-      ${cloud.refusals.length ? html`<section class="card stack"><h3>${t('lines.refusals')}</h3><ul class="refusals">${cloud.refusals.map((/** @type {Step} */ r) => html`<li><code>${r.step}</code>
+      ${cloud.refusals.length ? html`<section class="card stack"><h2>${t('lines.refusals')}</h2><ul class="refusals">${cloud.refusals.map((/** @type {Step} */ r) => html`<li><code>${r.step}</code>
         <span class="soft">${t('lines.times', { n: r.count })}, ${ago(r.at * 1000, now())}</span></li>`)}</ul></section>` : nothing}
-      <section class="card stack"><h3>${t('lines.facts')}</h3><dl class="facts">
+      <section class="card stack"><h2>${t('lines.facts')}</h2><dl class="facts">
         <dt>${t('lines.generation')}</dt><dd>${cloud.generation ? t('lines.generation.is', { name: cloud.generation }) : t('lines.unknown')}</dd>
         <dt>${t('lines.keys')}</dt><dd>${t(`lines.keys.${cloud.keys}`)}${cloud.pinned ? ` ${t('lines.pinned')}` : ''}</dd>
         <dt>${t('lines.reports')}</dt><dd>${cloud.reports}${cloud.lost ? ` ${t('lines.lost', { n: cloud.lost })}` : ''}</dd>

@@ -176,7 +176,7 @@ class Points extends DeviceElement {
       <td class="mono raw">${point ? JSON.stringify(point.value) : html`<span class="soft">–</span>`}${point?.stale ? html` ${chip('warn', t('presence.stale'))}` : nothing}</td>
       <td>${kind ? t(`kind.${kind}`) : nothing}${meaning ? html`<div class="hint">${t(`access.${meaning.access}`)}${meaning.unit ? `, ${meaning.unit}` : ''}${meaning.scale ? `, ÷ ${10 ** meaning.scale}` : ''}</div>` : nothing}${limits ? html`<div class="hint limits">${limits}</div>` : nothing}</td>
       <td>${meaning ? html`${chip(meaning.source === 'owner' ? 'accent' : meaning.source === 'guess' ? 'warn' : '', t(`source.${meaning.source}`))}<div class="hint">${meaning.source_detail ?? ''}</div>` : nothing}</td>
-      <td>${point ? html`<span title=${fullTime(point.at_ms)}>${ago(point.at_ms, now())}</span><div class="hint">${t(`line.${point.line}`)}</div>` : nothing}</td>
+      <td>${point ? html`<span title=${fullTime(point.at_ms)}>${ago(point.at_ms, now())}</span><div class="hint">${t(`lines.${point.line}`)}</div>` : nothing}</td>
       ${may ? html`<td><button type="button" class="icon-button" aria-label=${t('points.edit', { id })} @click=${() => void this.#edit(id)}>${icon('edit')}</button></td>` : nothing}
     </tr>`;
   }
