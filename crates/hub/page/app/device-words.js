@@ -57,12 +57,20 @@ const READINGS = ['temperature', 'humidity', 'co2', 'pm25', 'voc', 'illuminance'
 /** @type {Record<string, string>} */
 const UNITS = { temperature: '°C', humidity: '%', co2: 'ppm', pm25: 'µg/m³', illuminance: 'lx', battery: '%' };
 
+/** Two percentages would look alike, so the battery's has its name. @param {string} name @param {unknown} value */
+function said(name, value) {
+  const text = typeof value === 'number' ? reading(value, UNITS[name]) : word(value);
+  return name in UNITS && name !== 'battery' ? text : `${label(name)} ${text}`;
+}
+
 /** What it does, in a line. @param {Device} device */
 export function summary(device) {
   const s = device.state;
   if (device.presence.state === 'offline' || device.presence.state === 'unknown') return presence(device).text;
+  const asleep = device.presence.state === 'asleep';
+  const stale = isStale(device);
   /** @type {string[]} */
-  const parts = [];
+  const parts = asleep ? [t('presence.asleep')] : stale ? [t('presence.stale')] : [];
   const all = switches(device);
   const main = mainSwitch(device);
   if (device.class === 'cover') {
@@ -81,14 +89,12 @@ export function summary(device) {
     if (typeof s.target_temperature === 'number') parts.push(t('overview.target', { target: reading(s.target_temperature, '°C') }));
   }
   if (device.class === 'sensor') {
-    for (const name of READINGS) if (name in s && parts.length < 3) parts.push(typeof s[name] === 'number' ? reading(s[name], UNITS[name]) : `${label(name)}: ${word(s[name])}`);
+    for (const name of READINGS) if (name in s && parts.length < 3) parts.push(said(name, s[name]));
   }
   if (device.class === 'gateway') {
     let n = 0;
     for (const other of home.devices.values()) if (other.parent === device.id) n += 1;
     parts.push(t('overview.children', { n }));
   }
-  if (device.presence.state === 'asleep') parts.push(presence(device).text);
-  else if (isStale(device)) parts.push(t('presence.stale'));
   return parts.join(' · ') || presence(device).text;
 }

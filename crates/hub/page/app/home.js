@@ -24,6 +24,8 @@ const SILENCE = 4000;
 const PATIENCE = 3000;
 /** Pauses between two attempts to connect. */
 const PAUSES = [300, 1000, 2000, 3000];
+/** How long it takes until a definition that could not be had is asked for again, in ms. */
+const ASK_AGAIN = 5000;
 /** How long a device that is to be read anew waits for further wishes, in ms. */
 const REREAD = 150;
 
@@ -71,9 +73,11 @@ class Home {
   definition(id) {
     let known = this.#definitions.get(id);
     if (!known) {
-      known = api.get(path`/devices/${id}/definition`);
-      this.#definitions.set(id, known);
-      known.catch(() => this.#definitions.delete(id));
+      const asked = api.get(path`/devices/${id}/definition`);
+      known = asked;
+      this.#definitions.set(id, asked);
+      // A refusal is kept for a while too: whoever draws asks each time.
+      asked.catch(() => setTimeout(() => this.#definitions.get(id) === asked && this.#definitions.delete(id), ASK_AGAIN));
     }
     return known;
   }

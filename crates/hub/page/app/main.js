@@ -32,6 +32,8 @@ class App extends Element {
   #viewKey = '';
   #more = false;
   #again = false;
+  /** A view was shown before this one. */
+  #visited = false;
 
   connectedCallback() {
     super.connectedCallback();
@@ -156,7 +158,8 @@ class App extends Element {
     const main = this.querySelector('main');
     window.scrollTo(0, 0);
     // Who came by the menu or a link goes on reading in the new view.
-    if (document.activeElement !== document.body) main?.focus({ preventScroll: true });
+    if (this.#visited) main?.focus({ preventScroll: true });
+    this.#visited = true;
   }
 
   #menu() {
@@ -197,7 +200,7 @@ class App extends Element {
     return html`<a class="skip" href="#content" @click=${this.#skip}>${t('nav.skip')}</a>
       ${this.#menu()}
       <div class="page">
-        <div role="status" aria-live="assertive">${this.#lost ? html`<p class="banner">${icon('offline')}${t('connection.lost')}</p>` : nothing}</div>
+        <div role="status" aria-live="assertive">${this.#lost && !this.#again ? html`<p class="banner">${icon('offline')}${t('connection.lost')}</p>` : nothing}</div>
         <main id="content" tabindex="-1">${this.#content()}</main>
       </div>
       ${this.#notes()}

@@ -3,7 +3,7 @@
 import { html, nothing } from '../vendor/lit.js';
 import { session } from '../app/api.js';
 import { commands } from '../app/commands.js';
-import { label, reading } from '../app/format.js';
+import { label, number, reading } from '../app/format.js';
 import { home } from '../app/home.js';
 import { t } from '../app/text.js';
 import { choice, line, outcome, toggle } from './parts.js';
@@ -35,7 +35,8 @@ function target(device, expose) {
     // A sum of tenths is no tenth in binary.
     void commands.set(device, { [property]: Number(Math.min(max, Math.max(min, on)).toFixed(3)) }, property);
   };
-  const say = (/** @type {number} */ n) => reading(n, unit);
+  const places = Number.isInteger(step) ? 0 : 1;
+  const say = (/** @type {number} */ n) => `${number(n, places, places)}\u00a0${unit ?? ''}`;
   return html`<div class="control">
     <div class="target"><button type="button" class="button step" aria-label=${t('climate.colder')} ?disabled=${!may || !known} @click=${() => set(value - step)}>−</button>
       <output class="num" aria-label=${label(property)}>${known ? say(value) : '–'}</output>

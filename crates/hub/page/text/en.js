@@ -240,7 +240,7 @@ export default {
   'edit.name.missing': 'A device needs a name.',
   'edit.room': 'Room',
   'edit.address': 'Fixed address',
-  'edit.address.hint': 'Leave it empty: the hub finds devices by themselves, also when they move.',
+  'edit.address.hint': 'Leave it empty: the hub finds devices by itself, also when they move.',
   'edit.version': 'LAN protocol version',
   'edit.version.auto': 'find out',
   'edit.key': 'New local key',

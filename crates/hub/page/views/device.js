@@ -62,6 +62,9 @@ class DevicePage extends DeviceElement {
       if (this.tab === tab) this.trouble = new Error(t('error.view'));
     }
     this.requestUpdate();
+    await this.updateComplete;
+    // On a phone the tabs scroll sideways.
+    this.querySelector('.tabs [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   async #refresh() {
