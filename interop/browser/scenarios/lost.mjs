@@ -10,7 +10,7 @@ export default async function lost(at) {
 
   // No answer to anything, as when a cable is pulled: connections are not even closed.
   const cut = Date.now();
-  at.cutOff();
+  at.offline = true;
   await at.context.setOffline(true);
   await banner.waitFor();
   at.measured.seen_ms = Date.now() - cut;
