@@ -343,7 +343,8 @@ class LfPlot extends Element {
   /** Index under the cursor; the last known value where there is no cursor. */
   index() {
     const under = this.plot?.cursor.idx;
-    if (under !== null && under !== undefined) return { at: under, cursor: true };
+    // The data may have become shorter since the pointer moved.
+    if (under !== null && under !== undefined && under < this.x.length) return { at: under, cursor: true };
     let at = this.x.length - 1;
     while (at > 0 && this.lines.every((l) => l.mean[at] === null || l.mean[at] === undefined)) at -= 1;
     return { at, cursor: false };

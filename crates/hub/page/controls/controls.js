@@ -32,7 +32,8 @@ class Controls extends DeviceElement {
   /** @param {Map<string, unknown>} changed */
   willUpdate(changed) {
     super.willUpdate(changed);
-    void this.#read();
+    // What was removed has no definition.
+    if (this.view) void this.#read();
   }
 
   /** A definition is read again once the device was edited: the store has then forgotten it. */
