@@ -138,8 +138,11 @@ pub(crate) enum CloudCommand {
 #[derive(Debug, Args)]
 pub(crate) struct CloudAllow {
     /// For how long, such as 10m, 90s or 1h; at most 24h
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    pub(crate) length: Duration,
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, required_unless_present = "close")]
+    pub(crate) length: Option<Duration>,
+    /// Close all windows before their time
+    #[arg(long, conflicts_with_all = ["length", "uuid", "device"])]
+    pub(crate) close: bool,
     /// Only this hardware
     #[arg(long, value_name = "UUID", conflicts_with = "device")]
     pub(crate) uuid: Option<Uuid>,

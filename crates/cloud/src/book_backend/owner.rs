@@ -82,6 +82,10 @@ impl Owner for BookBackend {
         self.inner.windows.open(window.who, now.mono + length, now.mono);
     }
 
+    fn close_windows(&self) {
+        self.inner.windows.close();
+    }
+
     async fn set_timers(&self, id: &DeviceId, timers: Option<Vec<Timer>>) -> Result<(), OwnerError> {
         let wrong = |e| OwnerError { code: "timers.invalid", what: format!("{e}") };
         check_timers(timers.as_deref().unwrap_or_default()).map_err(wrong)?;

@@ -83,6 +83,13 @@ impl Windows {
         state.prune(now);
     }
 
+    /// Closes all of them: from now on nobody is given keys, whoever has asked before.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.open.clear();
+        state.handed.clear();
+    }
+
     /// The windows that are open, with the time left.
     pub(super) fn list(&self, now: Duration) -> Vec<(Who, Duration)> {
         let mut state = self.state();
@@ -186,6 +193,19 @@ mod tests {
         w.open(None, s(12), s(9));
         assert_eq!(ask(&w, &uuid("a"), true, None, s(15)), Ok(2));
         assert_eq!(w.list(s(15)), [(None, s(5))], "not cut short");
+    }
+
+    #[test]
+    fn closed_windows_let_nobody_in() {
+        let w = Windows::default();
+        w.open(None, s(100), s(0));
+        w.open(Some("a".into()), s(200), s(0));
+        assert_eq!(ask(&w, &uuid("a"), true, None, s(1)), Ok(1));
+        w.close();
+        assert_eq!(w.list(s(2)), []);
+        assert_eq!(ask(&w, &uuid("a"), true, None, s(2)), Err(ActivationRefusal::NoWindow));
+        w.open(None, s(100), s(3));
+        assert_eq!(ask(&w, &uuid("a"), true, None, s(4)), Ok(1), "another window begins anew");
     }
 
     #[test]

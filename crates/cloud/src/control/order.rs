@@ -17,6 +17,8 @@ pub enum Order {
     Status,
     /// Answer activations for a while.
     Allow(Window),
+    /// Answer no more activations.
+    Close,
     /// Set points of a device: [`SetOutcome`].
     Set {
         /// Device.
@@ -108,6 +110,7 @@ impl Order {
         match self {
             Self::Status => "status",
             Self::Allow(_) => "allow",
+            Self::Close => "close",
             Self::Set { .. } => "set",
             Self::Refresh { .. } => "refresh",
             Self::Reset { .. } => "reset",

@@ -52,6 +52,9 @@ pub trait Owner: Send + Sync + 'static {
     /// Answers activations for a while.
     fn open_window(&self, window: Window);
 
+    /// Closes all windows before their time.
+    fn close_windows(&self);
+
     /// Gives a device timers; `None` leaves it its own.
     async fn set_timers(&self, device: &DeviceId, timers: Option<Vec<Timer>>) -> Result<(), OwnerError>;
 

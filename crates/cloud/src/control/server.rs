@@ -222,6 +222,10 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
             owner.open_window(window);
             Ok(json!({}))
         }
+        Order::Close => {
+            owner.close_windows();
+            Ok(json!({}))
+        }
         Order::Set { device, cid, dps, patience_ms } => {
             let device = known(shared, owner, &device).await?;
             set(shared, &device.id, cid.as_ref(), dps, wait(patience_ms)).await

@@ -101,6 +101,9 @@ impl Owner for House {
     fn open_window(&self, window: Window) {
         self.windows.lock().unwrap().push(window);
     }
+    fn close_windows(&self) {
+        self.windows.lock().unwrap().clear();
+    }
     async fn set_timers(&self, id: &DeviceId, timers: Option<Vec<Timer>>) -> Result<(), OwnerError> {
         self.orders.lock().unwrap().push(format!("timers {id} {:?}", timers.map(|t| t.len())));
         Ok(())
@@ -224,6 +227,8 @@ async fn orders_reach_the_owner_and_come_back_with_an_answer() {
     assert_eq!(client.ask(&allow).await.unwrap(), json!({}));
     let told = client.ask(&Order::Status).await.unwrap();
     assert_eq!(told["running"]["windows"], json!([{"until": 1_700_000_600}]));
+    assert_eq!(client.ask(&Order::Close).await.unwrap(), json!({}));
+    assert_eq!(client.ask(&Order::Status).await.unwrap()["running"]["windows"], json!([]));
     let ask = async |order| running.ask(order).await;
     let timer = json!({"id": 1, "date": "00000000", "time": "07:00", "loops": 31, "dps": "{\"1\":true}"});
     assert_eq!(

@@ -30,6 +30,9 @@ mod timers;
 
 pub(super) use config::VALID_TIME;
 
+/// The call for a piece of a file, which is made over MQTT alone.
+pub(crate) const DOWNLOAD: &str = "tuya.device.file.download";
+
 /// A verified call of an activated device.
 #[derive(Debug)]
 pub struct Asked<'a> {
@@ -125,6 +128,11 @@ impl Subject {
     }
 }
 
+/// Whether we know what an action is about.
+pub(super) fn is_known(action: &str) -> bool {
+    Subject::of(action).is_some() || constants::constant(action).is_some() || action == DOWNLOAD
+}
+
 /// Answers a call: counts it, marks the handshake step it is, tells those who watch, and says what to reply. Unknown
 /// actions are answered politely (`success:true` without a result), counted and logged at INFO.
 pub fn answer(shared: &Shared, asked: &Asked<'_>) -> Reply {
@@ -146,7 +154,7 @@ pub(super) fn heard_unproven(shared: &Shared, link: &Link, device: &Registration
 fn heard(shared: &Shared, link: &Link, device: &Registration, action: &Action, version: Option<&str>) {
     let who = device.id.as_str();
     let subject = Subject::of(action.as_str());
-    let known = subject.is_some() || constants::constant(action.as_str()).is_some();
+    let known = is_known(action.as_str());
     shared.handshakes.question(who, action.as_str());
     if let Some(step) = subject.and_then(Subject::step) {
         super::step(shared, link, who, step);

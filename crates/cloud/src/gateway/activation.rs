@@ -35,6 +35,11 @@ pub(super) enum Kind {
     Uuid,
 }
 
+/// Whether an action is one of these.
+pub(super) fn is_one(action: &str) -> bool {
+    Action::new(action).is_some_and(|a| Kind::of(&a).is_some())
+}
+
 impl Kind {
     /// Whether this call is one of them.
     pub(super) fn of(action: &Action) -> Option<Self> {

@@ -98,6 +98,7 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Answer {
             return Answer::status(StatusCode::BAD_REQUEST);
         }
     };
+    ask.shared.gateway.count(request.action.as_str());
     let device = find(ask, &request);
     let proof = prove(device.as_deref(), &request);
     if let Some(kind) = activation::Kind::of(&request.action) {

@@ -13,7 +13,7 @@
 //! | [`places`] | our addresses, as they are told to devices |
 //! | `target` | targets with quotes and braces in them |
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,9 +70,28 @@ enum Said {
 #[derive(Debug, Default)]
 pub struct Memory {
     said: Mutex<[HashSet<(String, String)>; 3]>,
+    calls: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Memory {
+    /// Counts a call. Actions that nobody knows are counted together: anybody can invent more.
+    pub(crate) fn count(&self, action: &str) {
+        let action = if actions::is_known(action) || activation::is_one(action) { action } else { "other" };
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        match calls.get_mut(action) {
+            Some(n) => *n += 1,
+            None => {
+                calls.insert(action.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Calls over HTTP and MQTT since the start, by action; `other` for those that we don't know.
+    pub fn calls(&self) -> Vec<(String, u64)> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().map(|(action, n)| (action.clone(), *n)).collect()
+    }
+
     /// Whether this is the first time for these two; false once too much of its kind was remembered.
     fn first(&self, kind: Said, who: &str, what: &str) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,6 +210,17 @@ pub(crate) fn step(shared: &Shared, link: &Link, who: &str, step: Step) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_counted_by_known_actions() {
+        let memory = Memory::default();
+        for action in ["tuya.device.timer.get", "s.gw.token.get", "x.y", "x.z", "tuya.device.timer.get"] {
+            memory.count(action);
+        }
+        let calls = memory.calls();
+        let told: Vec<_> = calls.iter().map(|(action, n)| (action.as_str(), *n)).collect();
+        assert_eq!(told, [("other", 2), ("s.gw.token.get", 1), ("tuya.device.timer.get", 2)]);
+    }
 
     #[test]
     fn strangers_fill_their_own_memory_only() {

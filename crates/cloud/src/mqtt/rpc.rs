@@ -9,13 +9,11 @@ use landfall_proto::mqtt::rpc::{FilePiece, RpcError, RpcRequest, RpcResponse};
 use serde::Deserialize;
 
 use crate::backend::Registration;
-use crate::gateway::actions::{self, Asked};
+use crate::gateway::actions::{self, Asked, DOWNLOAD};
 use crate::gateway::image;
 use crate::listen::Link;
 use crate::shared::Shared;
 
-/// The call for a piece of a file.
-const DOWNLOAD: &str = "tuya.device.file.download";
 /// Most bytes in a piece, whatever is asked for; Connect Kit asks for 1024.
 const MAX_PIECE: usize = 16 * 1024;
 
@@ -39,6 +37,7 @@ pub(super) fn answer(
     payload: &[u8],
 ) -> Result<Answer, RpcError> {
     let request = RpcRequest::parse(payload)?;
+    shared.gateway.count(request.action.as_str());
     let reply = if request.action.as_str() == DOWNLOAD {
         match piece(shared, device, &request) {
             Ok(bytes) => {

@@ -33,6 +33,11 @@ fn ms(timeout: Option<Duration>) -> u64 {
 
 pub(super) async fn allow(context: &Context, a: &CloudAllow) -> Outcome {
     let mut reach = Reach::open(context).await?;
+    let Some(length) = a.length.filter(|_| !a.close) else {
+        reach.ask(&Order::Close).await?;
+        context.say("no device is given keys any more");
+        return Ok(());
+    };
     let device = match &a.device {
         None => None,
         Some(asked) => match find(&context.book()?, asked) {
@@ -41,7 +46,7 @@ pub(super) async fn allow(context: &Context, a: &CloudAllow) -> Outcome {
             Err(e) => Some(factory_id(asked).ok_or(e)?),
         },
     };
-    let seconds = a.length.as_secs();
+    let seconds = length.as_secs();
     let who = a.uuid.as_ref().map(ToString::to_string).or(device.map(|d| d.to_string()));
     reach.ask(&Order::Allow(Window { who, until: Context::now().saturating_add(seconds) })).await?;
     let who = match (&a.uuid, &a.device) {
