@@ -47,6 +47,8 @@ pub(crate) const CONFINED: &[(&str, &[&str])] = &[
     ("utoipa", &["crates/hub/src/api/"]),
     ("utoipa_axum", &["crates/hub/src/api/"]),
     ("prometheus_client", &["crates/hub/src/api/"]),
+    ("rust_embed", &["crates/hub/src/api/page.rs"]),
+    ("cookie", &["crates/hub/src/api/sessions.rs", "crates/hub/src/api/routes/session.rs"]),
     ("sqlx", &["crates/hub/src/store/"]),
 ];
 

@@ -1,7 +1,7 @@
 //! What every request passes before its route: host, origin, token, scope; and what every answer carries.
 //!
 //! Which scope a route needs stands in the OpenAPI document alone: the table is made from it, and a route that is not
-//! in the document does not run.
+//! in the document does not run. The page's files are no routes: exactly those that are embedded answer, to everybody.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,14 +15,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
-use super::Shared;
 use super::answer::Answer;
+use super::sessions::{self, Closed, Open};
 use super::tokens::{Caller, Scope};
+use super::{Shared, etag, page};
 
 /// In front of a token among a browser's WebSocket protocols, which can send no header.
 pub(super) const BEARER_PROTOCOL: &str = "landfall.bearer.";
 /// Where WebSockets are.
 pub(super) const WS: &str = "/api/v1/ws";
+/// The header by which a page shows that a change is its own.
+const CSRF: &str = "x-landfall-csrf";
 /// Longest time for any answer but a stream: longer than the longest command.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Wrong tokens of one peer in a [`WINDOW`].
@@ -173,10 +176,10 @@ fn admit(shared: &Shared, request: &mut Request) -> Result<(), Answer> {
         Some(path) => shared.table.scope(path, &method),
         None => None,
     };
-    if scope == Some(None) {
+    if scope == Some(None) || (path.is_none() && page::asked(&method, request.uri().path())) {
         return Ok(());
     }
-    let caller = caller(shared, request, peer, path.as_deref() == Some(WS))?;
+    let (caller, session) = caller(shared, request, peer, path.as_deref() == Some(WS))?;
     let Some(path) = path else {
         let said = format!("there is nothing at {}", request.uri().path());
         return Err(Answer::asked(StatusCode::NOT_FOUND, "route.unknown", said)
@@ -189,6 +192,9 @@ fn admit(shared: &Shared, request: &mut Request) -> Result<(), Answer> {
     if caller.scope < needed {
         let said = format!("this token's scope is {}, and this needs {}", caller.scope.word(), needed.word());
         return Err(Answer::asked(StatusCode::FORBIDDEN, "token.scope", said));
+    }
+    if let Some(session) = session {
+        request.extensions_mut().insert(session);
     }
     request.extensions_mut().insert(caller);
     Ok(())
@@ -237,19 +243,65 @@ fn check_origin(shared: &Shared, headers: &HeaderMap, host: &Authority) -> Resul
     if (same_name && same_port) || through_proxy { Ok(()) } else { Err(refused()) }
 }
 
-fn caller(shared: &Shared, request: &Request, peer: Peer, ws: bool) -> Result<Caller, Answer> {
-    let Peer::Ip(ip) = peer else { return Ok(Caller::OWNER) };
-    let Some(token) = token(request.headers(), ws) else {
-        return Err(Answer::asked(StatusCode::UNAUTHORIZED, "token.missing", "this needs a token")
-            .hint("send `Authorization: Bearer TOKEN`; the first one is in the file admin-token of the data directory"));
-    };
-    shared.tokens.check(token, shared.now_s()).map_err(|_| {
-        if shared.wrongs.note(ip, shared.started.elapsed()) {
-            let said = "too many wrong tokens from this address";
-            return Answer::asked(StatusCode::TOO_MANY_REQUESTS, "token.too_many_wrong", said);
+type Known = (Caller, Option<Open>);
+
+fn caller(shared: &Shared, request: &Request, peer: Peer, ws: bool) -> Result<Known, Answer> {
+    if peer == Peer::Owner {
+        return Ok((Caller::OWNER, None));
+    }
+    if let Some(token) = token(request.headers(), ws) {
+        let known = shared.tokens.check(token, shared.now_s()).map(|caller| (caller, None));
+        return known.map_err(|_| wrong(shared, peer, "this token is unknown, revoked or expired"));
+    }
+    let mut closed = None;
+    for cookie in sessions::cookies(request.headers()) {
+        match shared.sessions.check(&cookie, shared.now_s()) {
+            Ok((caller, open)) => {
+                check_session(request, &open, ws)?;
+                return Ok((caller, Some(open)));
+            }
+            Err(why) => closed = Some(why),
         }
-        Answer::asked(StatusCode::UNAUTHORIZED, "token.wrong", "this token is unknown, revoked or expired")
+    }
+    Err(match closed {
+        Some(Closed::Wrong) => wrong(shared, peer, "this is not the cookie of a session"),
+        Some(Closed::Over) => {
+            Answer::asked(StatusCode::UNAUTHORIZED, "session.over", "this session is over")
+                .hint("sign in again")
+        }
+        None => Answer::asked(StatusCode::UNAUTHORIZED, "token.missing", "this needs a token").hint(
+            "send `Authorization: Bearer TOKEN`; the first one is in the file admin-token of the data directory",
+        ),
     })
+}
+
+/// A browser sends a cookie with whatever any page asks of us. That it was our own page is shown by what only that was
+/// told, or, where no header can be sent, by the origin, which has been checked where there is one.
+fn check_session(request: &Request, open: &Open, ws: bool) -> Result<(), Answer> {
+    let refused = |code, said: &str| Answer::asked(StatusCode::FORBIDDEN, code, said);
+    if ws && !request.headers().contains_key(header::ORIGIN) {
+        return Err(refused("origin.missing", "a WebSocket with a cookie needs an Origin header"));
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let given = request.headers().get(CSRF).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if open.proven_by(given)? {
+        return Ok(());
+    }
+    Err(refused("csrf.missing", "a change with a cookie needs the header X-Landfall-CSRF")
+        .hint("send what `csrf` says in the answer of GET /api/v1/session"))
+}
+
+/// Counts a wrong token or cookie, and says what is answered.
+pub(super) fn wrong(shared: &Shared, peer: Peer, said: &str) -> Answer {
+    if let Peer::Ip(ip) = peer
+        && shared.wrongs.note(ip, shared.started.elapsed())
+    {
+        let said = "too many wrong tokens from this address";
+        return Answer::asked(StatusCode::TOO_MANY_REQUESTS, "token.too_many_wrong", said);
+    }
+    Answer::asked(StatusCode::UNAUTHORIZED, "token.wrong", said)
 }
 
 /// The token of a request; never one in a URL, which is logged everywhere.
@@ -278,13 +330,16 @@ fn dress(mut response: Response, api: bool, tls: bool) -> Response {
     if api {
         set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
         set(header::CACHE_CONTROL, "private, no-cache");
-        set(header::VARY, "authorization");
     } else {
-        set(header::CONTENT_SECURITY_POLICY, "default-src 'self'; frame-ancestors 'none'; base-uri 'none'");
+        set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
     }
     if tls {
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }
+    if api {
+        headers.append(header::VARY, HeaderValue::from_static("authorization, cookie"));
+    }
+    etag::compressed(headers);
     response
 }
 

@@ -283,6 +283,9 @@ fn hub(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
         Counter,
         &dropped,
     )?;
+    let calls: Vec<_> =
+        status.cloud_calls.iter().map(|(a, n)| (vec![("action", a.clone())], float(*n))).collect();
+    family(encoder, "tuya_cloud_requests", "Calls of the cloud's gateway by devices", None, Counter, &calls)?;
     let store = &status.store;
     let ok = [(none.clone(), bool_number(store.ok))];
     family(encoder, "tuya_store_up", "Whether the last write to the history was kept", None, Gauge, &ok)?;

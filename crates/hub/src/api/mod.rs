@@ -3,6 +3,8 @@
 //! | module | does |
 //! |---|---|
 //! | [`tokens`] | who may come in |
+//! | `sessions` | browsers that signed in with a token |
+//! | `private` | random secrets, files for the owner alone |
 //! | `guard` | what each request passes: host, origin, token, scope |
 //! | `serve` | sockets, limits, TLS; the owner's own socket |
 //! | [`tls`] | certificates for the page |
@@ -10,18 +12,24 @@
 //! | [`body`] | how things look as JSON |
 //! | `live` | changes as they happen: SSE and WebSocket |
 //! | `metrics` | numbers for Prometheus |
+//! | `page` | the page's files |
+//! | `etag` | who has what already |
 //! | [`answer`] | errors as RFC 9457 has them |
 //!
 //! The only place that names axum, utoipa and prometheus-client.
 
 pub mod answer;
 pub mod body;
+mod etag;
 mod extract;
 mod guard;
 mod live;
 mod metrics;
+mod page;
+mod private;
 mod routes;
 mod serve;
+mod sessions;
 pub mod tls;
 pub mod tokens;
 mod when;
@@ -99,6 +107,9 @@ pub enum ApiError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Sessions can't be read.
+    #[error(transparent)]
+    Sessions(#[from] tokens::TokensError),
     /// The owner's socket can't be had.
     #[error("can't open the socket {}", .path.display())]
     Socket {
@@ -113,6 +124,7 @@ pub enum ApiError {
 struct Shared {
     home: Arc<dyn Home>,
     tokens: Arc<Tokens>,
+    sessions: sessions::Sessions,
     hosts: guard::Hosts,
     table: guard::Table,
     wrongs: guard::Wrongs,
@@ -156,7 +168,7 @@ impl Api {
     /// Opens the door.
     ///
     /// # Errors
-    /// An address beyond loopback without encryption; an address or a socket that can't be had.
+    /// An address beyond loopback without encryption; an address, a socket or a file that can't be had.
     pub async fn start(
         config: ApiConfig,
         home: Arc<dyn Home>,
@@ -170,6 +182,11 @@ impl Api {
         {
             return Err(ApiError::Unencrypted(address));
         }
+        let sessions = {
+            let (dir, tokens) = (data_dir.clone(), Arc::clone(&tokens));
+            let opened = tokio::task::spawn_blocking(move || sessions::Sessions::open(&dir, tokens)).await;
+            opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?
+        };
         let document = document();
         let shared = Arc::new(Shared {
             table: guard::Table::of(&document),
@@ -184,6 +201,7 @@ impl Api {
             end: CancellationToken::new(),
             home,
             tokens,
+            sessions,
             behind_proxy,
             data_dir,
             settings,
@@ -240,7 +258,7 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// Writes now and then when tokens were last used.
+/// Writes now and then when tokens and sessions were last used.
 async fn flush(shared: Arc<Shared>) {
     while shared.end.run_until_cancelled(tokio::time::sleep(FLUSH)).await.is_some() {
         flush_now(&shared).await;
@@ -248,8 +266,11 @@ async fn flush(shared: Arc<Shared>) {
 }
 
 async fn flush_now(shared: &Arc<Shared>) {
-    let tokens = Arc::clone(&shared.tokens);
-    match tokio::task::spawn_blocking(move || tokens.flush()).await {
+    let flushing = Arc::clone(shared);
+    let flushed = tokio::task::spawn_blocking(move || {
+        flushing.tokens.flush().and(flushing.sessions.flush(flushing.now_s()))
+    });
+    match flushed.await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::warn!("when tokens were last used is not kept: {e}"),
         Err(e) => tracing::warn!("when tokens were last used is not kept: {e}"),

@@ -5,8 +5,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +13,8 @@ use std::time::Duration;
 use landfall_book::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+use super::private;
 
 /// Most tokens that a home may have.
 pub const MOST: usize = 256;
@@ -63,11 +64,13 @@ pub struct Caller {
     pub token: Option<String>,
     /// What is allowed.
     pub scope: Scope,
+    /// The session's id, of who came by a cookie.
+    pub session: Option<String>,
 }
 
 impl Caller {
     /// The owner, who may do everything.
-    pub const OWNER: Self = Self { token: None, scope: Scope::Admin };
+    pub const OWNER: Self = Self { token: None, scope: Scope::Admin, session: None };
 }
 
 /// What is kept of a token. Times are seconds since 1970.
@@ -140,7 +143,7 @@ pub enum TokensError {
     },
     /// No randomness.
     #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
+    Random(#[from] getrandom::Error),
     /// A name that nobody could tell from others.
     #[error("a token's name has 1 to {MAX_NAME} printable characters")]
     Name,
@@ -196,11 +199,8 @@ impl Tokens {
         let fresh = fresh("first admin token".to_owned(), Scope::Admin, now_s, None)?;
         let path = dir.join("admin-token");
         // Before the digest: a crash between the two makes another, instead of leaving one that nobody knows.
-        write_private(&path, format!("{}\n", fresh.0.text).as_bytes()).map_err(|source| TokensError::Io {
-            doing: "write",
-            path,
-            source,
-        })?;
+        private::write(&path, format!("{}\n", fresh.0.text).as_bytes())
+            .map_err(|source| TokensError::Io { doing: "write", path, source })?;
         tokens.change(|kept| {
             kept.push(fresh.1);
             Ok(())
@@ -219,10 +219,21 @@ impl Tokens {
         if !kept.digest.fits(secret.as_bytes()) || expired(&kept.info, now_s) {
             return Err(Wrong);
         }
-        if kept.info.used_s.is_none_or(|used| now_s >= used + COARSE_S) {
-            kept.info.used_s = Some(now_s - now_s % COARSE_S);
-        }
-        Ok(Caller { token: Some(kept.info.id.clone()), scope: kept.info.scope })
+        note_use(&mut kept.info, now_s);
+        Ok(Caller { token: Some(kept.info.id.clone()), scope: kept.info.scope, session: None })
+    }
+
+    /// What is kept of a token that is worth something still.
+    pub fn info(&self, id: &str, now_s: u64) -> Option<TokenInfo> {
+        self.lock().iter().map(|k| &k.info).find(|i| i.id == id && !expired(i, now_s)).cloned()
+    }
+
+    /// The same for what proves itself in another way, and notes that it is used.
+    pub(super) fn used(&self, id: &str, now_s: u64) -> Option<TokenInfo> {
+        let mut all = self.lock();
+        let info = all.iter_mut().map(|k| &mut k.info).find(|i| i.id == id && !expired(i, now_s))?;
+        note_use(info, now_s);
+        Some(info.clone())
     }
 
     /// Whether this caller may still come in.
@@ -328,13 +339,19 @@ impl Tokens {
         let file = File { schema: SCHEMA, tokens: new };
         let mut text = serde_json::to_vec_pretty(&file).map_err(|e| io(e.into()))?;
         text.push(b'\n');
-        write_private(&path, &text).map_err(io)?;
+        private::write(&path, &text).map_err(io)?;
         *kept = file.tokens;
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note_use(info: &mut TokenInfo, now_s: u64) {
+    if info.used_s.is_none_or(|used| now_s >= used + COARSE_S) {
+        info.used_s = Some(now_s - now_s % COARSE_S);
     }
 }
 
@@ -364,44 +381,12 @@ fn fresh(
     created_s: u64,
     expires_s: Option<u64>,
 ) -> Result<(Fresh, Kept), TokensError> {
-    let id = random_hex::<6>()?;
-    let secret = random_hex::<32>()?;
-    let mut salt = [0; landfall_book::digest::SALT];
-    getrandom::fill(&mut salt).map_err(TokensError::Random)?;
-    let digest = Digest::new(salt, secret.as_bytes());
+    let id = private::random_hex::<6>()?;
+    let secret = private::random_hex::<32>()?;
+    let digest = Digest::new(private::salt()?, secret.as_bytes());
     let info = TokenInfo { id, name, scope, created_s, used_s: None, expires_s };
     let text = format!("lf_{}_{secret}", info.id);
     Ok((Fresh { info: info.clone(), text }, Kept { info, digest }))
-}
-
-fn random_hex<const N: usize>() -> Result<String, TokensError> {
-    use fmt::Write as _;
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(TokensError::Random)?;
-    let mut text = String::with_capacity(N * 2);
-    for byte in bytes {
-        // Writing into a String never fails.
-        let _never = write!(text, "{byte:02x}");
-    }
-    Ok(text)
-}
-
-/// Puts a file that only the owner may read in place of an old one, whole or not at all.
-fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    // What a crash left behind may have other permissions.
-    match fs::remove_file(&new) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(dir) => fs::File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -184,13 +184,17 @@ fn devices(home: &Arc<dyn Home>, Page { page, per_page }: Page) -> Result<Value,
 }
 
 fn permit_join(home: &Arc<dyn Home>, Join { time, device }: Join) -> Result<Value, Refusal> {
-    if !(1..=LONGEST_WINDOW).contains(&time) {
-        return Err(Refusal::new(
-            "window.time",
-            format!(
-                "time takes 1 to {LONGEST_WINDOW} seconds, not {time}: a window closes by itself at its end"
-            ),
-        ));
+    if time > LONGEST_WINDOW {
+        let said = format!("time takes 1 to {LONGEST_WINDOW} seconds, or 0 to close all windows, not {time}");
+        return Err(Refusal::new("window.time", said));
+    }
+    if time == 0 {
+        if device.is_some() {
+            return Err(Refusal::new("window.time", "time 0 closes all windows, not that of one device")
+                .hint("leave \"device\" out"));
+        }
+        home.close_windows();
+        return Ok(json!({ "time": 0 }));
     }
     let until = home.now_ms() / 1_000 + time;
     home.open_window(Window { who: device.clone(), until })?;
@@ -283,9 +287,13 @@ mod tests {
         let until = home.now_ms() / 1_000 + 254;
         assert_eq!(answer["data"], json!({"time":254,"device":null,"until":until}));
         assert_eq!(home.windows(), [Window { who: None, until }]);
-        for wrong in [r#"{"time":0}"#, r#"{"time":3601}"#, r#"{"time":"long"}"#, "true", ""] {
+        let one = r#"{"time":0,"device":"bf01"}"#;
+        for wrong in [one, r#"{"time":3601}"#, r#"{"time":-1}"#, r#"{"time":"long"}"#, "true", ""] {
             assert_eq!(ask(&home, "permit_join", wrong).await["status"], "error", "{wrong}");
         }
+        assert_eq!(home.windows().len(), 1);
+        assert_eq!(ask(&home, "permit_join", r#"{"time":0}"#).await["status"], "ok");
+        assert_eq!(home.windows(), []);
     }
 
     #[tokio::test]

@@ -186,6 +186,15 @@ impl Finder {
         found
     }
 
+    /// Who was heard lately and is not in the book, and when.
+    pub(super) fn strangers(&self) -> Vec<(Found, u64)> {
+        let mut found = self.found();
+        found.retain(|f| f.name.is_none());
+        let seen = self.seen();
+        let heard = |f: Found| seen.get(&f.id).map(|s| s.at_ms).map(|at_ms| (f, at_ms));
+        found.into_iter().filter_map(heard).collect()
+    }
+
     /// Listens and asks for a while.
     ///
     /// # Errors

@@ -19,11 +19,12 @@ use tokio::sync::oneshot;
 use super::Hub;
 use super::edit::{not_found, not_stored};
 use super::inbox::{Ask, ending};
+use super::strangers::Strangers;
 use super::task::Lines;
 use crate::bus::Bus;
 use crate::model::{
     CommandId, CommandOptions, DeviceView, Edit, Ended, Found, Home, HubStatus, NewDevice, Problem,
-    ProblemKind, Verdict,
+    ProblemKind, Stranger, Verdict,
 };
 use crate::store::Store;
 
@@ -94,6 +95,7 @@ impl Home for Hub {
             store: self.writer.status(),
             inbox_dropped: self.inbox.dropped(),
             cloud: self.cloud.as_ref().map(|c| c.shared().bound()),
+            cloud_calls: self.cloud.as_ref().map(|c| c.shared().gateway.calls()).unwrap_or_default(),
         }
     }
 
@@ -103,6 +105,10 @@ impl Home for Hub {
 
     fn zone(&self) -> jiff::tz::TimeZone {
         self.zone.clone()
+    }
+
+    fn price_milli(&self) -> Option<i64> {
+        self.price_milli
     }
 
     async fn set(&self, device: &DeviceId, dps: Dps, options: CommandOptions) -> Result<Arc<Ended>, Problem> {
@@ -156,6 +162,19 @@ impl Home for Hub {
         self.finder.scan().await
     }
 
+    fn strangers(&self) -> Vec<Stranger> {
+        let mut strangers = Strangers::new(self.cloud.is_some());
+        for (found, heard_ms) in self.finder.strangers() {
+            strangers.beacon(found, heard_ms);
+        }
+        if let Some(cloud) = &self.cloud {
+            for (who, record) in cloud.shared().handshakes.strangers() {
+                strangers.came(&who, &record, self.clock.unix());
+            }
+        }
+        strangers.list()
+    }
+
     async fn doctor(&self, device: &DeviceId) -> Result<Verdict, Problem> {
         let device = self.entry(device)?;
         let line = match (&device.parent, device.is_sub_device()) {
@@ -179,8 +198,17 @@ impl Home for Hub {
             )
             .hint("switch it on: [cloud] enabled = true"));
         }
+        let until = window.until;
+        let who = window.who.clone().unwrap_or_else(|| "any device".to_owned());
         self.book.open_window(window);
+        let left = until.saturating_sub(self.clock.unix());
+        self.inbox.tell("window.opened", format!("for {left} s {who} that asks is given keys"));
         Ok(())
+    }
+
+    fn close_windows(&self) {
+        self.book.close_windows();
+        self.inbox.tell("window.closed", "no device is given keys any more".to_owned());
     }
 
     fn cloud_side(&self, device: &DeviceId) -> Option<Value> {

@@ -10,6 +10,7 @@
 //! | `lan` | the connections that we hold to devices |
 //! | `cloud` | the connections that devices hold to our cloud |
 //! | `finder` | beacons, scans, examinations |
+//! | `strangers` | who was heard and is not in the book |
 //! | `home` | [`Home`](crate::model::Home): what the doors call |
 //! | `edit` | changes of the book that people ask for |
 //!
@@ -27,6 +28,7 @@ mod lan;
 mod outcome;
 mod roster;
 mod start;
+mod strangers;
 mod task;
 mod views;
 
@@ -58,6 +60,7 @@ pub use start::{Discovery, HubConfig, Refreshing, StartError};
 pub struct Hub {
     clock: Clock,
     zone: jiff::tz::TimeZone,
+    price_milli: Option<i64>,
     started_ms: u64,
     bus: Arc<Bus>,
     store: Arc<dyn Store>,

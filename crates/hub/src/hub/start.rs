@@ -218,6 +218,7 @@ impl Hub {
         Ok(Arc::new(Self {
             clock,
             zone: config.zone,
+            price_milli: config.price_milli,
             started_ms: clock.unix_ms(),
             bus,
             store,

@@ -71,6 +71,53 @@ pub struct Found {
     pub missing: Option<String>,
 }
 
+/// Where somebody was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeardBy {
+    /// On the LAN.
+    Beacon,
+    /// At the cloud.
+    Cloud,
+}
+
+/// What a device lacks that is not in the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// Its local key.
+    LocalKey,
+    /// An activation window.
+    Window,
+    /// Its auth key.
+    AuthKey,
+    /// Its psk key.
+    PskKey,
+    /// That somebody puts it into pairing mode.
+    Pairing,
+}
+
+/// Somebody who was heard lately and is not in the book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// Device id, or the uuid of hardware that has none yet.
+    pub id: String,
+    /// Where it was heard last.
+    pub address: Option<IpAddr>,
+    /// LAN protocol version, where told.
+    pub version: Option<Version>,
+    /// Product id, where told.
+    pub product_id: Option<String>,
+    /// Where it was heard.
+    pub seen_by: Vec<HeardBy>,
+    /// When it was heard last, milliseconds since 1970.
+    pub heard_ms: u64,
+    /// What is missing before it can be used.
+    pub missing: Missing,
+    /// What to do, in words.
+    pub hint: String,
+}
+
 /// What `doctor` says of a device.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -101,6 +148,9 @@ pub struct HubStatus {
     pub inbox_dropped: u64,
     /// Where the cloud listens.
     pub cloud: Option<landfall_cloud::shared::Bound>,
+    /// Calls of the cloud's gateway since the start, by action.
+    #[serde(skip)]
+    pub cloud_calls: Vec<(String, u64)>,
 }
 
 /// The hub as its doors see it. One real one, [`Hub`](crate::Hub), and one in memory for tests of the doors.
@@ -129,6 +179,9 @@ pub trait Home: Send + Sync + 'static {
 
     /// The home's time zone.
     fn zone(&self) -> jiff::tz::TimeZone;
+
+    /// The price of a kWh in thousandths of the currency, where one is set.
+    fn price_milli(&self) -> Option<i64>;
 
     /// Sets points and waits for the outcome.
     ///
@@ -178,6 +231,9 @@ pub trait Home: Send + Sync + 'static {
     /// Another scan is running; no interface.
     async fn scan(&self) -> Result<Vec<Found>, Problem>;
 
+    /// Who was heard lately, by beacon or at the cloud, and is not in the book; who was heard last first.
+    fn strangers(&self) -> Vec<Stranger>;
+
     /// Examines a device.
     ///
     /// # Errors
@@ -192,6 +248,9 @@ pub trait Home: Send + Sync + 'static {
     /// # Errors
     /// The cloud is off.
     fn open_window(&self, window: Window) -> Result<(), Problem>;
+
+    /// Answers no more activations.
+    fn close_windows(&self);
 
     /// Timers kept in the device, and its firmware questions, handshake and the like: what the cloud knows, as JSON
     /// without secrets; `None` when it was never seen there.

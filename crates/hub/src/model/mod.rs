@@ -11,6 +11,6 @@ pub use change::{Change, Seq, What};
 pub use command::{By, CommandId, CommandOptions, Ended, Outcome};
 pub use device::{DeviceView, Facts, Line, LineState, LineView, PointView, Presence};
 pub use energy::{Cost, EnergyView, MilliWattHours};
-pub use home::{Edit, Found, Home, HubStatus, NewDevice, Verdict};
+pub use home::{Edit, Found, HeardBy, Home, HubStatus, Missing, NewDevice, Stranger, Verdict};
 pub use landfall_proto::lan::session::Origin;
 pub use problem::{Problem, ProblemKind};

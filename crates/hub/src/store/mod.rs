@@ -1,7 +1,6 @@
 //! History: what points were, what energy was used, what happened. SQLite by default, PostgreSQL by configuration.
 
 mod bars;
-pub mod export;
 mod fold;
 pub mod memory;
 mod rows;

@@ -16,12 +16,12 @@ use landfall_proto::schema::{Access, DpKind, DpSpec, Schema};
 
 use crate::bus::Bus;
 use crate::model::{
-    Change, CommandId, CommandOptions, DeviceView, Edit, Ended, EnergyView, Facts, Found, Home, HubStatus,
-    Line, LineState, LineView, MilliWattHours, NewDevice, Origin, Outcome, PointView, Presence, Problem,
-    ProblemKind, Seq, Verdict, What,
+    Change, CommandId, CommandOptions, DeviceView, Edit, Ended, EnergyView, Facts, Found, HeardBy, Home,
+    HubStatus, Line, LineState, LineView, MilliWattHours, Missing, NewDevice, Origin, Outcome, PointView,
+    Presence, Problem, ProblemKind, Seq, Stranger, Verdict, What,
 };
 use crate::profile::{Class, Definition, Metering, Point, Source};
-use crate::store::{Memory, Store};
+use crate::store::{Memory, Store, StoreStatus};
 
 /// A metering plug, online over the LAN: 1 switch_1, 17 add_ele, 18 current (mA), 19 power (W/10), 20 voltage (V/10).
 pub const PLUG: &str = "bfa0000000000000plug01";
@@ -29,8 +29,12 @@ pub const PLUG: &str = "bfa0000000000000plug01";
 pub const LIGHT: &str = "bfa000000000000light02";
 /// A contact sensor that sleeps: 1 doorcontact_state, 2 battery_percentage.
 pub const SENSOR: &str = "bfa00000000000sensor03";
+/// Heard, and not in the book.
+pub const STRANGER: &str = "bfa000000000stranger99";
 /// Each device's local key starts so. It must be seen nowhere.
 pub const KEY_START: &str = "s3cretK#y/&<";
+/// What a kWh costs, in thousandths of the currency.
+pub const PRICE_MILLI: i64 = 320;
 /// When a fake home begins: 2026-03-01 12:00 UTC.
 pub const START_MS: u64 = 1_772_366_400_000;
 
@@ -53,6 +57,7 @@ struct State {
     sets: Vec<(DeviceId, Dps, CommandOptions)>,
     did: Vec<String>,
     commands: u64,
+    store_fails: Option<String>,
 }
 
 impl FakeHome {
@@ -95,9 +100,14 @@ impl FakeHome {
     }
 
     /// All that was changed or asked of devices through the trait, in words, and forgets it: `set`, `refresh`, `add`,
-    /// `edit`, `remove`, `import`, `scan`, `doctor`, `window`, `timers`, `backup`.
+    /// `edit`, `remove`, `import`, `scan`, `doctor`, `window`, `close_windows`, `timers`, `backup`.
     pub fn take_did(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().did)
+    }
+
+    /// The store fails from now on, with these words.
+    pub fn fail_store(&self, why: &str) {
+        self.lock().store_fails = Some(why.to_owned());
     }
 
     /// Lets time go on.
@@ -159,6 +169,11 @@ impl FakeHome {
         self.bus.publish([Arc::new(change)]);
     }
 
+    fn store_status(&self) -> StoreStatus {
+        let error = self.lock().store_fails.clone();
+        StoreStatus { kind: "memory", ok: error.is_none(), error, ..StoreStatus::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -208,6 +223,8 @@ impl Home for FakeHome {
             started_ms: START_MS,
             devices: devices.len(),
             available: devices.iter().filter(|d| d.presence.available()).count(),
+            store: self.store_status(),
+            cloud_calls: vec![("tuya.device.timer.get".to_owned(), 3)],
             ..HubStatus::default()
         }
     }
@@ -218,6 +235,10 @@ impl Home for FakeHome {
 
     fn zone(&self) -> jiff::tz::TimeZone {
         jiff::tz::TimeZone::UTC
+    }
+
+    fn price_milli(&self) -> Option<i64> {
+        Some(PRICE_MILLI)
     }
 
     async fn set(&self, device: &DeviceId, dps: Dps, options: CommandOptions) -> Result<Arc<Ended>, Problem> {
@@ -368,6 +389,19 @@ impl Home for FakeHome {
         }])
     }
 
+    fn strangers(&self) -> Vec<Stranger> {
+        vec![Stranger {
+            id: STRANGER.into(),
+            address: Some([192, 0, 2, 66].into()),
+            version: Some(Version::V3_4),
+            product_id: Some("keystranger".into()),
+            seen_by: vec![HeardBy::Beacon],
+            heard_ms: START_MS - 5_000,
+            missing: Missing::LocalKey,
+            hint: "import its local key".into(),
+        }]
+    }
+
     async fn doctor(&self, device: &DeviceId) -> Result<Verdict, Problem> {
         self.known(device)?;
         self.did(format!("doctor {device}"));
@@ -387,6 +421,11 @@ impl Home for FakeHome {
         self.did("window");
         self.lock().windows.push(window);
         Ok(())
+    }
+
+    fn close_windows(&self) {
+        self.did("close_windows");
+        self.lock().windows.clear();
     }
 
     fn cloud_side(&self, device: &DeviceId) -> Option<serde_json::Value> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::model::DeviceView;
+use crate::model::{DeviceView, MilliWattHours};
 use crate::profile::Point;
 use crate::store::{Bar, EventRow, Sample, Series};
 
@@ -146,8 +146,54 @@ pub struct EnergyBody {
     pub to_ms: u64,
     /// kWh of all bars.
     pub used_kwh: f64,
+    /// What they cost by the price of now; `null` where no price is set.
+    pub cost: Option<f64>,
     /// Oldest first.
     pub bars: Vec<BarBody>,
+}
+
+/// Energy of the whole home by hours, days or months.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HomeEnergyBody {
+    /// `hour`, `day`, `month`.
+    pub by: &'static str,
+    /// The home's time zone.
+    pub zone: String,
+    /// From when.
+    pub from_ms: u64,
+    /// To when.
+    pub to_ms: u64,
+    /// kWh of all bars.
+    pub used_kwh: f64,
+    /// What they cost by the price of now; `null` where no price is set.
+    pub cost: Option<f64>,
+    /// What a kWh costs now; `null` where no price is set.
+    pub price: Option<f64>,
+    /// All devices together, oldest first.
+    pub bars: Vec<BarBody>,
+    /// Devices that used something in that time, who used most first, at most 100.
+    pub devices: Vec<ShareBody>,
+}
+
+/// What a device used of a home's energy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShareBody {
+    /// Device id.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// Its room.
+    pub room: Option<String>,
+    /// kWh in the whole time.
+    pub used_kwh: f64,
+    /// What it cost by the price of now.
+    pub cost: Option<f64>,
+}
+
+/// What energy costs, in the home's currency.
+#[allow(clippy::cast_precision_loss)] // thousandths of a currency
+pub(in crate::api) fn cost(used: MilliWattHours, price_milli: Option<i64>) -> Option<f64> {
+    price_milli.map(|price| used.kwh() * (price as f64) / 1_000.0)
 }
 
 /// Energy used within a span.
@@ -159,11 +205,15 @@ pub struct BarBody {
     pub to_ms: u64,
     /// What was used.
     pub used_kwh: f64,
+    /// What it cost by the price of now; `null` where no price is set.
+    pub cost: Option<f64>,
 }
 
-impl From<Bar> for BarBody {
-    fn from(bar: Bar) -> Self {
-        Self { from_ms: bar.from_ms, to_ms: bar.to_ms, used_kwh: bar.used.kwh() }
+impl BarBody {
+    /// At this price.
+    pub fn of(bar: Bar, price_milli: Option<i64>) -> Self {
+        let Bar { from_ms, to_ms, used } = bar;
+        Self { from_ms, to_ms, used_kwh: used.kwh(), cost: cost(used, price_milli) }
     }
 }
 

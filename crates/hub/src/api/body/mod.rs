@@ -4,17 +4,23 @@ mod device;
 mod history;
 mod report;
 mod request;
+mod session;
 
 pub use device::{
     DefinitionBody, DeviceBody, DeviceList, DpsBody, EnergyNow, LineBody, PointBody, PointMeaning,
     PresenceBody,
 };
 pub(in crate::api) use history::Scaling;
-pub use history::{BarBody, EnergyBody, EventBody, EventList, HistoryBody, SampleBody, SeriesBody};
+pub(in crate::api) use history::cost;
+pub use history::{
+    BarBody, EnergyBody, EventBody, EventList, HistoryBody, HomeEnergyBody, SampleBody, SeriesBody, ShareBody,
+};
 pub use report::{
     BackupBody, FoundBody, FreshBody, HealthBody, ImportBody, Imported, KeyBody, OutcomeBody, ScanBody,
-    StateBody, StatusBody, TokenBody, TokenList, VerdictBody, WindowBody, WindowList,
+    StateBody, StatusBody, StrangerBody, StrangerList, TokenBody, TokenList, VerdictBody, WindowBody,
+    WindowList,
 };
 pub use request::{
     AddBody, CommandBody, EditBody, KeyText, PointValue, TimerBody, TimersBody, TokenAsked, WindowAsked,
 };
+pub use session::{SessionBody, SignInBody};

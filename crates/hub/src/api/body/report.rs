@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api::tokens::{Fresh, Scope, TokenInfo};
-use crate::model::{DeviceView, Ended, Found, HubStatus, Outcome, Verdict};
+use crate::model::{DeviceView, Ended, Found, HeardBy, HubStatus, Missing, Outcome, Stranger, Verdict};
 
 /// The state of a device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -162,6 +162,51 @@ impl From<Found> for FoundBody {
             product_id: f.product_id,
             name: f.name,
             missing: f.missing,
+        }
+    }
+}
+
+/// Who was heard and is not in the book.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StrangerList {
+    /// At most 512; who was heard last first.
+    pub strangers: Vec<StrangerBody>,
+}
+
+/// Somebody who was heard lately, by beacon or at the cloud, and is not in the book.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StrangerBody {
+    /// Device id, or the uuid of hardware that has none yet.
+    pub id: String,
+    /// Where it was heard last.
+    pub address: Option<String>,
+    /// LAN protocol version, where told.
+    pub version: Option<String>,
+    /// Product id, where told.
+    pub product_id: Option<String>,
+    /// `beacon`, `cloud`.
+    #[schema(value_type = Vec<String>)]
+    pub seen_by: Vec<HeardBy>,
+    /// When it was heard last.
+    pub heard_ms: u64,
+    /// What is missing before it can be used: `local_key`, `window`, `auth_key`, `psk_key`, `pairing`.
+    #[schema(value_type = String)]
+    pub missing: Missing,
+    /// What to do, in words.
+    pub hint: String,
+}
+
+impl From<Stranger> for StrangerBody {
+    fn from(s: Stranger) -> Self {
+        Self {
+            id: s.id,
+            address: s.address.map(|a| a.to_string()),
+            version: s.version.map(|v| v.to_string()),
+            product_id: s.product_id,
+            seen_by: s.seen_by,
+            heard_ms: s.heard_ms,
+            missing: s.missing,
+            hint: s.hint,
         }
     }
 }

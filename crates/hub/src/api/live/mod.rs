@@ -57,11 +57,12 @@ fn place(shared: &Shared) -> Answered<OwnedSemaphorePermit> {
     })
 }
 
-/// Waits for the end of the hub or of the caller's token.
+/// Waits for the end of the hub, or of the caller's token or session.
 async fn over(shared: &Shared, caller: &Caller) -> Over {
     tokio::select! {
         () = shared.end.cancelled() => Over::Hub,
         () = shared.tokens.ended(caller, || shared.now_s()) => Over::Token,
+        () = shared.sessions.over(caller, || shared.now_s()) => Over::Token,
     }
 }
 
@@ -70,7 +71,7 @@ async fn over(shared: &Shared, caller: &Caller) -> Over {
 enum Over {
     /// The hub ends.
     Hub,
-    /// The token was revoked or has expired.
+    /// The token was revoked or has expired, or its browser has signed out.
     Token,
 }
 

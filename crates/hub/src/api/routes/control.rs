@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use super::{Answered, Home, tagged};
 use crate::api::answer::Answer;
 use crate::api::body::{
-    CommandBody, DpsBody, OutcomeBody, PointBody, PointValue, ScanBody, StateBody, VerdictBody,
+    CommandBody, DpsBody, OutcomeBody, PointBody, PointValue, ScanBody, StateBody, StrangerList, VerdictBody,
 };
 use crate::api::extract::{JsonBody, Path, Query};
 use crate::api::tokens::Caller;
@@ -272,6 +272,14 @@ pub(super) async fn refresh(
 pub(super) async fn doctor(State(shared): Home, Path(device): Path<String>) -> Answered<Json<VerdictBody>> {
     let view = shared.home.device(&device)?;
     Ok(Json(shared.home.doctor(view.id()).await?.into()))
+}
+
+/// Who was heard lately, by beacon or at the cloud, and is not in the book.
+#[utoipa::path(get, path = "/api/v1/strangers", security(("bearer" = ["read"])),
+    responses((status = 200, description = "They.", body = StrangerList)))]
+pub(super) async fn strangers(State(shared): Home, headers: HeaderMap) -> Answered<Response> {
+    let strangers = shared.home.strangers().into_iter().map(Into::into).collect();
+    tagged(&headers, &StrangerList { strangers })
 }
 
 /// Listens and asks on the network for a while.

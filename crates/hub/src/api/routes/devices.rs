@@ -1,5 +1,7 @@
 //! Devices: what they are.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,12 +12,14 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, Home, tagged};
+use crate::api::Shared;
 use crate::api::answer::Answer;
 use crate::api::body::{
     AddBody, DefinitionBody, DeviceBody, DeviceList, EditBody, ImportBody, KeyBody, TimersBody,
 };
+use crate::api::etag::Tag;
 use crate::api::extract::{FileBody, JsonBody, Path, Query};
-use crate::model::{Edit, NewDevice};
+use crate::model::{DeviceView, Edit, NewDevice};
 
 /// Which devices.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -141,19 +145,50 @@ pub(super) async fn one(
     Path(device): Path<String>,
 ) -> Answered<Response> {
     let view = shared.home.device(&device)?;
-    tagged(&headers, &DeviceBody::from(&*view))
+    let (tag, body) = tag(&view)?;
+    Ok(tag.known_to(&headers).unwrap_or_else(|| with_tag(&tag, body)))
 }
 
-/// Changes what is known of a device.
+/// A device's tag and body. The tag's first part is what an edit changes.
+fn tag(view: &DeviceView) -> Answered<(Tag, Vec<u8>)> {
+    let json = |e: serde_json::Error| Answer::ours("internal", format!("no JSON: {e}"));
+    let facts = &view.facts;
+    let edited = (&facts.id, &facts.name, &facts.room, facts.version.map(|v| v.to_string()), facts.sleeper);
+    let edited = serde_json::to_vec(&(edited, DefinitionBody::from(view))).map_err(json)?;
+    let whole = serde_json::to_vec(&DeviceBody::from(view)).map_err(json)?;
+    Ok((Tag::of_parts(&edited, &whole), whole))
+}
+
+fn with_tag(tag: &Tag, body: Vec<u8>) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    tag.put(&mut response);
+    response
+}
+
+/// The device that a change is meant for.
+fn meant(shared: &Shared, device: &str, headers: &HeaderMap) -> Answered<Arc<DeviceView>> {
+    let view = shared.home.device(device)?;
+    if tag(&view)?.0.is_meant(headers) {
+        return Ok(view);
+    }
+    let said = format!("{} was changed since it was read", view.facts.name);
+    Err(Answer::asked(StatusCode::PRECONDITION_FAILED, "device.changed", said)
+        .hint("read it again, and send its new ETag as If-Match"))
+}
+
+/// Changes what is known of a device. With `If-Match` only if name, room, version, definition are still those that were read
+/// with this `ETag`; what it reported since does not count.
 #[utoipa::path(patch, path = "/api/v1/devices/{device}", security(("bearer" = ["admin"])), request_body = EditBody,
-    params(("device" = String, Path, description = "Device id, former id or name.")),
+    params(("device" = String, Path, description = "Device id, former id or name."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` with which it was read.")),
     responses((status = 200, description = "As it is now.", body = DeviceBody)))]
 pub(super) async fn edit(
     State(shared): Home,
+    headers: HeaderMap,
     Path(device): Path<String>,
     JsonBody(body): JsonBody<EditBody>,
-) -> Answered<Json<DeviceBody>> {
-    let view = shared.home.device(&device)?;
+) -> Answered<Response> {
+    let view = meant(&shared, &device, &headers)?;
     let edit = Edit {
         name: body.name,
         room: body.room,
@@ -164,7 +199,8 @@ pub(super) async fn edit(
         definition: body.definition,
     };
     let view = shared.home.edit(view.id(), edit).await?;
-    Ok(Json((&*view).into()))
+    let (tag, body) = tag(&view)?;
+    Ok(with_tag(&tag, body))
 }
 
 /// What becomes of its history.
@@ -178,15 +214,17 @@ pub(super) struct Forget {
     forget: bool,
 }
 
-/// Removes a device.
-#[utoipa::path(delete, path = "/api/v1/devices/{device}", params(("device" = String, Path, description = "Device id, former id or name."), Forget),
+/// Removes a device. `If-Match` counts as for changes.
+#[utoipa::path(delete, path = "/api/v1/devices/{device}", params(("device" = String, Path, description = "Device id, former id or name."), Forget,
+        ("If-Match" = Option<String>, Header, description = "The `ETag` with which it was read.")),
     security(("bearer" = ["admin"])), responses((status = 204, description = "It is gone.")))]
 pub(super) async fn remove(
     State(shared): Home,
     Path(device): Path<String>,
+    headers: HeaderMap,
     Query(Forget { forget }): Query<Forget>,
 ) -> Answered<StatusCode> {
-    let view = shared.home.device(&device)?;
+    let view = meant(&shared, &device, &headers)?;
     shared.home.remove(view.id(), forget).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,8 @@
 //! What was: points, energy, events.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use landfall_proto::id::DeviceId;
@@ -10,14 +13,18 @@ use super::control::numbers;
 use super::devices::limit;
 use super::{Answered, Home};
 use crate::api::answer::Answer;
-use crate::api::body::{BarBody, EnergyBody, EventList, HistoryBody, SeriesBody};
+use crate::api::body::{
+    BarBody, EnergyBody, EventList, HistoryBody, HomeEnergyBody, SeriesBody, ShareBody, cost,
+};
 use crate::api::extract::{Path, Query};
 use crate::api::{Shared, when};
-use crate::model::{MilliWattHours, Seq};
-use crate::store::{HistoryQuery, Span};
+use crate::model::{DeviceView, MilliWattHours, Seq};
+use crate::store::{Bar, HistoryQuery, Span};
 
 /// Most samples of a point in one answer.
 const SAMPLES: usize = 50_000;
+/// Most devices whose share of a home's energy is told.
+const SHARES: usize = 100;
 /// Most bars of one answer.
 const BARS: u64 = 10_000;
 
@@ -93,33 +100,98 @@ pub(super) async fn energy(
     Path(device): Path<String>,
     Query(used): Query<Used>,
 ) -> Answered<Json<EnergyBody>> {
-    let (span, by, usual, width_ms) = match used.by.as_deref() {
-        Some("hour") => (Span::Hour, "hour", "-48h", 3_600_000),
-        None | Some("day") => (Span::Day, "day", "-31d", 86_400_000),
-        Some("month") => (Span::Month, "month", "-366d", 28 * 86_400_000),
-        Some(other) => {
-            return Err(Answer::bad("query.by", format!("by={other:?} is none of hour, day, month")));
-        }
-    };
-    let (from_ms, to_ms) =
-        when::range(used.from.as_deref(), used.to.as_deref(), usual, shared.home.now_ms())?;
-    if (to_ms - from_ms) / width_ms > BARS {
-        return Err(Answer::bad("query.range", format!("that would be more than {BARS} bars"))
-            .hint("ask for a shorter time, or by a wider span"));
-    }
+    let asked = Asked::of(&used, &shared)?;
     let view = shared.home.device(&device)?;
     let zone = shared.home.zone();
-    let bars = shared.home.store().energy(view.id(), from_ms, to_ms, span, &zone).await?;
+    let price = shared.home.price_milli();
+    let bars = asked.bars(&shared, view.id()).await?;
     let used = MilliWattHours(bars.iter().map(|b| b.used.0).sum());
     Ok(Json(EnergyBody {
         device: view.id().to_string(),
-        by,
+        by: asked.by,
         zone: zone_name(&zone),
-        from_ms,
-        to_ms,
+        from_ms: asked.from_ms,
+        to_ms: asked.to_ms,
         used_kwh: used.kwh(),
-        bars: bars.into_iter().map(BarBody::from).collect(),
+        cost: cost(used, price),
+        bars: bars.into_iter().map(|bar| BarBody::of(bar, price)).collect(),
     }))
+}
+
+/// Energy that all devices of the home used together, and each one's share.
+#[utoipa::path(get, path = "/api/v1/energy", params(Used), security(("bearer" = ["read"])),
+    responses((status = 200, description = "It.", body = HomeEnergyBody)))]
+pub(super) async fn home_energy(
+    State(shared): Home,
+    Query(used): Query<Used>,
+) -> Answered<Json<HomeEnergyBody>> {
+    let asked = Asked::of(&used, &shared)?;
+    let price = shared.home.price_milli();
+    let mut sum: BTreeMap<u64, Bar> = BTreeMap::new();
+    let mut devices = Vec::new();
+    let views = shared.home.devices();
+    for view in views.iter().filter(|v| v.energy.is_some()) {
+        let bars = asked.bars(&shared, view.id()).await?;
+        let used: i64 = bars.iter().map(|b| b.used.0).sum();
+        for bar in bars {
+            // The same clock and the same bounds for all.
+            sum.entry(bar.from_ms).and_modify(|s| s.used.0 += bar.used.0).or_insert(bar);
+        }
+        devices.push((MilliWattHours(used), view));
+    }
+    devices.sort_by(|(a, one), (b, two)| b.cmp(a).then_with(|| one.facts.name.cmp(&two.facts.name)));
+    let used = MilliWattHours(sum.values().map(|b| b.used.0).sum());
+    let share = |(used, view): &(MilliWattHours, &Arc<DeviceView>)| ShareBody {
+        device: view.id().to_string(),
+        name: view.facts.name.clone(),
+        room: view.facts.room.clone(),
+        used_kwh: used.kwh(),
+        cost: cost(*used, price),
+    };
+    Ok(Json(HomeEnergyBody {
+        by: asked.by,
+        zone: zone_name(&shared.home.zone()),
+        from_ms: asked.from_ms,
+        to_ms: asked.to_ms,
+        used_kwh: used.kwh(),
+        cost: cost(used, price),
+        price: cost(MilliWattHours(1_000_000), price),
+        devices: devices.iter().filter(|(used, _)| used.0 > 0).take(SHARES).map(share).collect(),
+        bars: sum.into_values().map(|bar| BarBody::of(bar, price)).collect(),
+    }))
+}
+
+/// Which bars are asked for, checked.
+struct Asked {
+    span: Span,
+    by: &'static str,
+    from_ms: u64,
+    to_ms: u64,
+}
+
+impl Asked {
+    fn of(used: &Used, shared: &Shared) -> Answered<Self> {
+        let (span, by, usual, width_ms) = match used.by.as_deref() {
+            Some("hour") => (Span::Hour, "hour", "-48h", 3_600_000),
+            None | Some("day") => (Span::Day, "day", "-31d", 86_400_000),
+            Some("month") => (Span::Month, "month", "-366d", 28 * 86_400_000),
+            Some(other) => {
+                return Err(Answer::bad("query.by", format!("by={other:?} is none of hour, day, month")));
+            }
+        };
+        let (from_ms, to_ms) =
+            when::range(used.from.as_deref(), used.to.as_deref(), usual, shared.home.now_ms())?;
+        if (to_ms - from_ms) / width_ms > BARS {
+            return Err(Answer::bad("query.range", format!("that would be more than {BARS} bars"))
+                .hint("ask for a shorter time, or by a wider span"));
+        }
+        Ok(Self { span, by, from_ms, to_ms })
+    }
+
+    async fn bars(&self, shared: &Shared, device: &DeviceId) -> Answered<Vec<Bar>> {
+        let zone = shared.home.zone();
+        Ok(shared.home.store().energy(device, self.from_ms, self.to_ms, self.span, &zone).await?)
+    }
 }
 
 /// A time zone's name, or its rule.

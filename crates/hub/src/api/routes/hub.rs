@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::history::zone_name;
 use super::{Answered, Home, tagged, tagged_bytes};
-use crate::api::answer::Answer;
+use crate::api::answer::{Answer, ProblemBody};
 use crate::api::body::{HealthBody, StatusBody};
 use crate::api::{STREAMS, metrics as numbers};
 
@@ -46,11 +46,20 @@ pub(super) async fn healthz() -> Json<HealthBody> {
     Json(HealthBody { status: "ok" })
 }
 
-/// Whether the hub serves: the door opens once everything behind it runs.
+/// Whether the hub does all its work: the door opens once everything behind it runs, and history is kept.
 #[utoipa::path(get, path = "/readyz", security(()),
-    responses((status = 200, description = "It does.", body = HealthBody)))]
-pub(super) async fn readyz() -> Json<HealthBody> {
-    Json(HealthBody { status: "ok" })
+    responses((status = 200, description = "It does.", body = HealthBody),
+        (status = 503, description = "It does not: why.", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn readyz(State(shared): Home) -> Answered<Json<HealthBody>> {
+    let store = shared.home.status().store;
+    if store.ok {
+        return Ok(Json(HealthBody { status: "ok" }));
+    }
+    // Everybody may ask: what the database said is for those with a token.
+    let said =
+        format!("history is not kept: the store ({}) fails, {} rows are waiting", store.kind, store.waiting);
+    Err(Answer::asked(StatusCode::SERVICE_UNAVAILABLE, "store.failed", said)
+        .hint("devices are served all the same; GET /api/v1/status and the log say why"))
 }
 
 /// Numbers for Prometheus, in the OpenMetrics text format.

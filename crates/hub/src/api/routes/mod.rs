@@ -6,25 +6,32 @@ mod export;
 mod history;
 mod hub;
 mod owner;
+mod session;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, Version, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{Predicate as _, SizeAbove};
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Answer, Answered, ProblemBody};
-use super::{Shared, guard, live};
+use super::etag::Tag;
+use super::sessions::COOKIE;
+use super::{Shared, guard, live, page};
+
+/// Answers below this many bytes go out as they are.
+const SMALL: u64 = 1_024;
 
 /// What handlers share.
 type Home = axum::extract::State<Arc<Shared>>;
@@ -34,7 +41,7 @@ type Home = axum::extract::State<Arc<Shared>>;
 #[openapi(
     info(
         title = "Landfall",
-        description = "The home server's API. Every route but those without `security` takes `Authorization: Bearer TOKEN`; the \
+        description = "The home server's API. Every route but those without `security` takes `Authorization: Bearer TOKEN`, or the cookie of a session; the \
             scopes are `read`, `control` and `admin`, and each includes those before it. Times are milliseconds since 1970-01-01 \
             UTC. Errors are RFC 9457 problems with a stable `code`; 5xx is always the hub's own fault.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
@@ -51,6 +58,12 @@ impl utoipa::Modify for Bearer {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let cookie = ApiKeyValue::with_description(
+            COOKIE,
+            "From `POST /api/v1/session`, for browsers. A request that changes something needs the header `X-Landfall-CSRF` \
+             with what that answer said in `csrf`.",
+        );
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
@@ -70,8 +83,10 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(control::refresh))
         .routes(routes!(control::doctor))
         .routes(routes!(control::scan))
+        .routes(routes!(control::strangers))
         .routes(routes!(history::history))
         .routes(routes!(history::energy))
+        .routes(routes!(history::home_energy))
         .routes(routes!(history::device_events))
         .routes(routes!(history::events))
         .routes(routes!(export::csv))
@@ -84,10 +99,11 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(hub::healthz))
         .routes(routes!(hub::readyz))
         .routes(routes!(hub::metrics))
-        .routes(routes!(owner::windows, owner::open_window))
+        .routes(routes!(owner::windows, owner::open_window, owner::close_windows))
         .routes(routes!(owner::tokens, owner::create_token))
         .routes(routes!(owner::revoke_token))
         .routes(routes!(owner::back_up))
+        .routes(routes!(session::sign_in, session::session, session::sign_out))
 }
 
 /// The OpenAPI document: what is served, committed as `openapi.json`, and what scopes are read from.
@@ -102,6 +118,12 @@ pub fn document() -> Value {
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             operation["operationId"] = Value::from(operation_id(method, path));
+            // Whatever a token opens, the cookie that stands for it opens.
+            if let Some(security) = operation["security"].as_array_mut()
+                && let Some(scopes) = security.first().and_then(|s| s.get("bearer")).cloned()
+            {
+                security.push(json!({"session": scopes}));
+            }
             if let Some(responses) = operation["responses"].as_object_mut() {
                 responses.insert("default".to_owned(), problem.clone());
             }
@@ -129,15 +151,32 @@ fn operation_id(method: &str, path: &str) -> String {
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
-        .fallback(nothing)
+        .fallback(page::serve)
+        .layer(CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(SMALL).and(shrinks)))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::guard))
         .with_state(shared)
 }
 
-/// The guard has answered already.
-async fn nothing() -> Answer {
-    Answer::asked(StatusCode::NOT_FOUND, "route.unknown", "there is nothing here")
+/// Whether compressing makes an answer smaller: the page's files and JSON. Never a stream, whose events would wait in the
+/// compressor, nor an export, whose reader takes it as it comes.
+fn shrinks(status: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    // Where secrets are answered: what is compressed beside what others choose could tell them by its length.
+    let secret = headers.get(header::CACHE_CONTROL).is_some_and(|v| v == "no-store");
+    status == StatusCode::OK
+        && !secret
+        && matches!(
+            kind,
+            "application/json"
+                | "application/manifest+json"
+                | "image/svg+xml"
+                | "text/css"
+                | "text/html"
+                | "text/javascript"
+                | "text/plain"
+        )
 }
 
 #[allow(clippy::needless_pass_by_value)] // tower's signature
@@ -155,20 +194,10 @@ fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Answered<Response> {
 }
 
 fn tagged_bytes(headers: &HeaderMap, body: Bytes) -> Response {
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    let tag = format!("\"{:016x}\"", hasher.finish());
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
-    let known = known
-        .flat_map(|v| v.split(','))
-        .any(|v| matches!(v.trim().trim_start_matches("W/"), v if v == tag || v == "*"));
-    let mut response = if known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
+    let tag = Tag::of(&body);
+    tag.known_to(headers).unwrap_or_else(|| {
+        let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+        tag.put(&mut response);
+        response
+    })
 }

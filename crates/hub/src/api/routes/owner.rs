@@ -47,6 +47,14 @@ pub(super) async fn open_window(
     Ok((StatusCode::CREATED, windows(State(shared)).await))
 }
 
+/// Closes all activation windows before their time.
+#[utoipa::path(delete, path = "/api/v1/windows", security(("bearer" = ["admin"])),
+    responses((status = 204, description = "None is open any more.")))]
+pub(super) async fn close_windows(State(shared): Home) -> StatusCode {
+    shared.home.close_windows();
+    StatusCode::NO_CONTENT
+}
+
 /// All tokens, without what proves them.
 #[utoipa::path(get, path = "/api/v1/tokens", security(("bearer" = ["admin"])),
     responses((status = 200, description = "They.", body = TokenList)))]
@@ -80,7 +88,7 @@ pub(super) async fn revoke_token(State(shared): Home, Path(token): Path<String>)
 }
 
 /// Runs what waits for the disk.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answered<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answered<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| Answer::ours("internal", format!("it was not done: {e}")))

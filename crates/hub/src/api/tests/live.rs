@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::http::request::Builder;
 use landfall_proto::dp::DpValue;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -18,25 +19,31 @@ use crate::testing::{FakeHome, LIGHT, PLUG};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Server-sent events as a client reads them.
-struct Events {
+pub(super) struct Events {
     body: Incoming,
     text: String,
 }
 
 /// `id`, `event`, `data` of one event.
 #[derive(Debug)]
-struct Event {
-    id: String,
-    kind: String,
-    data: Value,
+pub(super) struct Event {
+    pub(super) id: String,
+    pub(super) kind: String,
+    pub(super) data: Value,
 }
 
 impl Events {
     async fn open(door: &Door, path: &str, last: Option<u64>) -> Self {
-        let mut request = door.request("GET", path, &door.read);
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
+        Self::open_as(door, path, |request| {
+            let request = request.header("authorization", format!("Bearer {}", door.read));
+            if let Some(last) = last { request.header("last-event-id", last) } else { request }
+        })
+        .await
+    }
+
+    /// Of whom these headers show.
+    pub(super) async fn open_as(door: &Door, path: &str, dress: impl FnOnce(Builder) -> Builder) -> Self {
+        let request = dress(door.request("GET", path, ""));
         let response = door.send(request.body(Full::default()).unwrap()).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -44,7 +51,7 @@ impl Events {
     }
 
     /// The next event; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Event> {
+    pub(super) async fn next(&mut self) -> Option<Event> {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("an event, or the end")
     }
 

@@ -3,8 +3,10 @@
 mod http;
 mod live;
 mod openapi;
+mod page;
 mod routes;
 mod scopes;
+mod session;
 
 use std::sync::Arc;
 

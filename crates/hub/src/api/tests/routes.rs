@@ -8,9 +8,9 @@ use landfall_proto::id::DeviceId;
 use serde_json::json;
 
 use super::Door;
-use crate::model::{Line, MilliWattHours, Outcome, Presence, Problem, ProblemKind, Seq};
+use crate::model::{Line, MilliWattHours, Outcome, Presence, Problem, ProblemKind, Seq, What};
 use crate::store::{Batch, EnergyRow, EventRow, PointRow, Store as _};
-use crate::testing::{LIGHT, PLUG, SENSOR, START_MS};
+use crate::testing::{LIGHT, PLUG, SENSOR, START_MS, STRANGER};
 
 fn device() -> Arc<DeviceId> {
     Arc::new(DeviceId::new(PLUG).unwrap())
@@ -189,6 +189,44 @@ async fn energy_is_told_by_days_of_the_home() {
         told["bars"].as_array().unwrap().iter().map(|b| b["used_kwh"].as_f64().unwrap()).collect();
     assert_eq!(bars, [1.5, 0.5], "{told}");
     assert_eq!(told["used_kwh"], 2.0);
+    assert_eq!((told["cost"].as_f64(), told["bars"][1]["cost"].as_f64()), (Some(0.64), Some(0.16)));
+}
+
+#[tokio::test]
+async fn energy_of_the_home_is_that_of_its_devices_together() {
+    let door = Door::open().await;
+    let day = 86_400_000;
+    let midnight = START_MS - START_MS % day;
+    let light = Arc::new(DeviceId::new(LIGHT).unwrap());
+    let row = |device: &Arc<DeviceId>, at_ms, mwh| EnergyRow {
+        device: Arc::clone(device),
+        at_ms,
+        total: MilliWattHours(mwh),
+    };
+    let energy = vec![
+        row(&device(), midnight - day, 0),
+        row(&device(), midnight - 1_000, 1_500_000),
+        row(&device(), midnight + 3_600_000, 2_000_000),
+        row(&light, midnight - day, 0),
+        row(&light, midnight + 1, 3_000_000),
+    ];
+    door.home.memory().append(&Batch { energy, ..Batch::default() }).await.unwrap();
+    let path = format!("/api/v1/energy?from={}", midnight - day);
+    let one = door.get(&path).await.json();
+    assert_eq!((one["used_kwh"].as_f64(), one["devices"].as_array().unwrap().len()), (Some(2.0), 1));
+    door.home.change(LIGHT, |view| {
+        view.energy = Some(crate::model::EnergyView::default());
+        What::Edited
+    });
+    let told = door.get(&path).await.json();
+    let bars: Vec<_> =
+        told["bars"].as_array().unwrap().iter().map(|b| b["used_kwh"].as_f64().unwrap()).collect();
+    assert_eq!((bars, told["used_kwh"].as_f64()), (vec![1.5, 3.5], Some(5.0)), "{told}");
+    assert_eq!((told["price"].as_f64(), told["cost"].as_f64()), (Some(0.32), Some(1.6)));
+    let share = |n: usize| (told["devices"][n]["device"].as_str(), told["devices"][n]["used_kwh"].as_f64());
+    assert_eq!((share(0), share(1)), ((Some(LIGHT), Some(3.0)), (Some(PLUG), Some(2.0))));
+    assert_eq!(door.get("/api/v1/energy?by=year").await.problem(400), "query.by");
+    assert_eq!(door.get("/api/v1/energy?by=hour&from=0").await.problem(400), "query.range");
 }
 
 #[tokio::test]
@@ -263,6 +301,7 @@ async fn metrics_have_the_fields_names_and_no_secrets() {
         format!("tuya_build_info{{version=\"{}\"}} 1.0", env!("CARGO_PKG_VERSION")),
         "tuya_connects_total{result=\"ok\"} 0.0".to_owned(),
         "tuya_reports_dropped_total 0.0".to_owned(),
+        "tuya_cloud_requests_total{action=\"tuya.device.timer.get\"} 3.0".to_owned(),
     ] {
         assert!(told.text.lines().any(|l| l == line), "{line}\n{}", told.text);
     }
@@ -377,6 +416,14 @@ async fn the_rest_of_the_home_is_reached() {
         door.ask("POST", "/api/v1/windows", &door.admin, Some(json!({"who": "u1", "seconds": 60}))).await;
     assert_eq!(windows.json(), json!({"windows": [{"who": "u1", "until_ms": START_MS + 60_000}]}));
     assert_eq!(door.get("/api/v1/windows").await.json(), windows.json());
+    assert_eq!(door.ask("DELETE", "/api/v1/windows", &door.admin, None).await.status, 204);
+    assert_eq!(door.get("/api/v1/windows").await.json(), json!({"windows": []}));
+    let strangers = door.get("/api/v1/strangers").await.json();
+    let wanted = json!({
+        "id": STRANGER, "address": "192.0.2.66", "version": "3.4", "product_id": "keystranger", "seen_by": ["beacon"],
+        "heard_ms": START_MS - 5_000, "missing": "local_key", "hint": "import its local key",
+    });
+    assert_eq!(strangers, json!({"strangers": [wanted]}));
     door.ask("POST", &format!("/api/v1/devices/{PLUG}/refresh?dps=19,20"), &door.control, None).await;
     let timers = json!({"timers": [{"id": 1, "time": "07:30", "loops": 62, "dps": {"1": true}}]});
     let told = door.ask("PUT", &format!("/api/v1/devices/{PLUG}/timers"), &door.admin, Some(timers)).await;
@@ -386,6 +433,47 @@ async fn the_rest_of_the_home_is_reached() {
         did.contains(&format!("refresh {PLUG} [19, 20]")) && did.contains(&format!("timers {PLUG} Some(1)")),
         "{did:?}"
     );
+}
+
+#[tokio::test]
+async fn a_store_that_fails_makes_the_hub_unready_and_tells_strangers_no_more() {
+    let door = Door::open().await;
+    assert_eq!(door.ask("GET", "/readyz", "", None).await.json(), json!({"status": "ok"}));
+    door.home.fail_store("can't write /home/ann/history.db");
+    let told = door.ask("GET", "/readyz", "", None).await;
+    assert_eq!(told.problem(503), "store.failed");
+    assert!(!told.text.contains("ann"), "{}", told.text);
+    assert_eq!(door.ask("GET", "/healthz", "", None).await.status, 200);
+    let status = door.get("/api/v1/status").await.json();
+    assert_eq!(status["store"]["error"], "can't write /home/ann/history.db");
+}
+
+#[tokio::test]
+async fn a_change_may_be_meant_for_what_was_read() {
+    let door = Door::open().await;
+    let path = format!("/api/v1/devices/{PLUG}");
+    let tag = door.get(&path).await.header("etag").to_owned();
+    assert!(tag.starts_with('"'), "{tag}");
+    let ask = |method: &'static str, tag: String, body: serde_json::Value| {
+        let request = door
+            .request(method, &path, &door.admin)
+            .header("if-match", tag)
+            .header("content-type", "application/json");
+        door.told(request.body(http_body_util::Full::from(body.to_string())).unwrap())
+    };
+    // What it reports is not what is edited.
+    door.home.report(PLUG, &[(19, DpValue::Value(7))]);
+    let told = ask("PATCH", tag.clone(), json!({"room": "Cellar"})).await;
+    assert_eq!((told.status.as_u16(), told.json()["room"].as_str()), (200, Some("Cellar")));
+    let next = told.header("etag").to_owned();
+    assert_ne!(next, tag);
+    for (method, body) in [("PATCH", json!({"room": "Attic"})), ("DELETE", json!({}))] {
+        assert_eq!(ask(method, tag.clone(), body).await.problem(412), "device.changed");
+    }
+    let seen = door.get(&path).await;
+    assert_eq!((seen.header("etag"), seen.json()["room"].as_str()), (next.as_str(), Some("Cellar")));
+    assert_eq!(ask("DELETE", next, json!({})).await.status, 204);
+    assert_eq!(door.get(&path).await.status, 404);
 }
 
 #[tokio::test]

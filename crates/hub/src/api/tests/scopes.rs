@@ -37,8 +37,10 @@ fn needs() -> BTreeMap<&'static str, Option<Scope>> {
         ("POST /api/v1/devices/{device}/refresh", Some(Control)),
         ("POST /api/v1/devices/{device}/doctor", Some(Control)),
         ("POST /api/v1/scan", Some(Control)),
+        ("GET /api/v1/strangers", Some(Read)),
         ("GET /api/v1/devices/{device}/history", Some(Read)),
         ("GET /api/v1/devices/{device}/energy", Some(Read)),
+        ("GET /api/v1/energy", Some(Read)),
         ("GET /api/v1/devices/{device}/events", Some(Read)),
         ("GET /api/v1/events-log", Some(Read)),
         ("GET /api/v1/export.csv", Some(Read)),
@@ -49,10 +51,14 @@ fn needs() -> BTreeMap<&'static str, Option<Scope>> {
         ("GET /api/v1/config", Some(Read)),
         ("GET /api/v1/windows", Some(Read)),
         ("POST /api/v1/windows", Some(Admin)),
+        ("DELETE /api/v1/windows", Some(Admin)),
         ("GET /api/v1/tokens", Some(Admin)),
         ("POST /api/v1/tokens", Some(Admin)),
         ("DELETE /api/v1/tokens/{token}", Some(Admin)),
         ("POST /api/v1/backup", Some(Admin)),
+        ("POST /api/v1/session", None),
+        ("GET /api/v1/session", Some(Read)),
+        ("DELETE /api/v1/session", Some(Read)),
     ])
 }
 
@@ -73,6 +79,7 @@ fn body(route: &str) -> Option<Value> {
         }
         "POST /api/v1/devices/{device}/commands" => json!({"dps": {"1": false}}),
         "POST /api/v1/windows" => json!({"seconds": 60}),
+        "POST /api/v1/session" => json!({"token": "lf_wrong"}),
         "POST /api/v1/tokens" => json!({"name": "another", "scope": "read"}),
         _ => return None,
     })
@@ -116,6 +123,15 @@ async fn a_stranger_gets_and_changes_nothing() {
         let needed = needs[route.as_str()];
         for token in ["", wrong.as_str(), "garbage"] {
             let told = door.ask(&method, &path, token, body(&route)).await;
+            if route == "POST /api/v1/session" {
+                // What opens it stands in the body.
+                assert!(matches!(
+                    told.problem(told.status.as_u16()).as_str(),
+                    "token.wrong" | "token.too_many_wrong"
+                ));
+                assert!(told.header("set-cookie").is_empty());
+                continue;
+            }
             if needed.is_none() {
                 assert!(told.status.is_success(), "{route}: {told:?}");
                 assert!(!told.text.contains("Kitchen plug") && !told.text.contains(PLUG), "{route}");
@@ -159,7 +175,9 @@ async fn each_scope_opens_its_routes_and_no_others() {
                 assert!(matches!(status, 200 | 426), "{route} with {scope:?}: {status}");
                 continue;
             }
-            let told = door.ask(&method, &path, token, body(&route)).await;
+            let body =
+                if route == "POST /api/v1/session" { Some(json!({"token": token})) } else { body(&route) };
+            let told = door.ask(&method, &path, token, body).await;
             if allowed {
                 assert!(told.status.is_success(), "{route} with {scope:?}: {told:?}");
                 continue;

@@ -9,7 +9,9 @@ use landfall_sim::model::Physical;
 
 use super::world::*;
 use crate::hub::HubConfig;
-use crate::model::{CommandOptions, Home as _, Line, LineState, Origin, Outcome, What};
+use crate::model::{
+    CommandOptions, HeardBy, Home as _, Line, LineState, Missing, Origin, Outcome, Stranger, What,
+};
 
 const HOUSE: &str = r#"
 [[device]]
@@ -116,6 +118,40 @@ cloud = { generation = "C", region = "EU", token = "test0001" }
     let ended = hub.set(found.id(), switch(true), options()).await.unwrap();
     assert_eq!((&ended.outcome, ended.line), (&Outcome::Confirmed, Some(Line::Cloud)));
     assert!(hub.key(found.id()).unwrap().is_some());
+    world.end(&hub, sim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_in_vain_is_a_stranger_until_a_window_lets_it_in() {
+    let house = r#"
+[[device]]
+name = "Newcomer"
+kind = "plug"
+version = "3.4"
+cloud = { generation = "C", region = "EU", token = "test0001" }
+"#;
+    let mut world = World::new();
+    let dial = world.start_cloud().await;
+    let hub = world.hub(config()).await;
+    let sim = devices_with_cloud(house, dial).await;
+    let lacks_window = |s: &Stranger| s.missing == Missing::Window && s.seen_by == [HeardBy::Cloud];
+    let stranger = until(&hub, "it asks", || hub.strangers().into_iter().find(|s| lacks_window(s))).await;
+    assert!(stranger.address.is_some() && stranger.hint.contains("open"), "{stranger:?}");
+    let mut reader = hub.bus().read(None);
+    hub.open_window(Window { who: None, until: world.clock.unix() + 600 }).unwrap();
+    let told = |code: &'static str| {
+        move |c: &crate::model::Change| match &c.what {
+            What::Hub { code: told, .. } if *told == code => Some(()),
+            _ => None,
+        }
+    };
+    change(&mut reader, "the window", told("window.opened")).await;
+    sim.fault("Newcomer", Fault::Reboot(Duration::from_millis(100))).await.unwrap();
+    until(&hub, "it comes", || hub.devices().into_iter().find(|v| v.cloud.state == LineState::Up)).await;
+    assert_eq!(hub.strangers(), []);
+    hub.close_windows();
+    assert_eq!(hub.windows(), []);
+    change(&mut reader, "the end of it", told("window.closed")).await;
     world.end(&hub, sim).await;
 }
 

@@ -15,7 +15,8 @@ use landfall_sim::{Home as SimHome, Options, Simulation};
 use super::world::*;
 use crate::hub::{Discovery, HubConfig};
 use crate::model::{
-    DeviceView, Edit, Home as _, Line, LineState, MilliWattHours, Origin, Outcome, Presence, What,
+    DeviceView, Edit, HeardBy, Home as _, Line, LineState, MilliWattHours, Missing, Origin, Outcome,
+    Presence, What,
 };
 use crate::store::{HistoryQuery, Sample};
 
@@ -312,6 +313,8 @@ address = "127.41.1.3:0"
     .await;
     let stranger = found.iter().find(|f| f.id == id_of(&sim, "Stranger")).expect("it is found");
     assert!(stranger.missing.as_deref().is_some_and(|m| m.contains("local key")), "{stranger:?}");
+    let told: Vec<_> = hub.strangers().into_iter().map(|s| (s.id, s.seen_by, s.missing)).collect();
+    assert_eq!(told, [(stranger.id.to_string(), vec![HeardBy::Beacon], Missing::LocalKey)]);
     let known = found.iter().find(|f| f.name.as_deref() == Some("Loud")).expect("it is found");
     assert_eq!(known.missing, None);
     world.end(&hub, sim).await;
