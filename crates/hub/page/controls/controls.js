@@ -39,6 +39,7 @@ class Controls extends DeviceElement {
   /** A definition is read again once the device was edited: the store has then forgotten it. */
   async #read() {
     const id = this.device;
+    if (!this.view) return;
     const asked = home.definition(id);
     const key = `${id} ${this.view?.product} ${this.view?.class}`;
     if (key === this.#wanted && asked === this.#asked) return;
