@@ -16,6 +16,19 @@ const NOTICE = 5000;
 /** Entries of the menu that a phone shows at once; the others are under "More". */
 const FIRST = 4;
 
+/** The appearance that the owner chose, if any. */
+function theme() {
+  const chosen = localStorage.getItem('landfall.theme');
+  return chosen === 'dark' || chosen === 'light' ? chosen : undefined;
+}
+
+/** Puts it on. */
+function wear() {
+  const chosen = theme();
+  if (chosen) document.documentElement.dataset.theme = chosen;
+  else delete document.documentElement.dataset.theme;
+}
+
 class App extends Element {
   /** @type {'starting' | 'out' | 'in'} */
   #who = 'starting';
@@ -173,9 +186,18 @@ class App extends Element {
         <button type="button" class="more" aria-expanded=${this.#more} aria-controls="menu-rest" @click=${() => this.#unfold()}>${icon('more')}<span>${t('nav.more')}</span></button>
       </div>
       <div class="rest" id="menu-rest">${all.slice(FIRST).map(entry)}
+        <label class="theme">${icon('sun')}<span>${t('nav.theme')}</span><select @change=${this.#theme}>
+          ${['auto', 'light', 'dark'].map((name) => html`<option value=${name} ?selected=${name === (theme() ?? 'auto')}>${t(`theme.${name}`)}</option>`)}</select></label>
         <button type="button" @click=${() => void this.#leave()}>${icon('exit')}<span>${t('nav.signout')}</span></button></div>
     </nav>`;
   }
+
+  #theme = (/** @type {Event} */ e) => {
+    const chosen = /** @type {HTMLSelectElement} */ (e.target).value;
+    if (chosen === 'auto') localStorage.removeItem('landfall.theme');
+    else localStorage.setItem('landfall.theme', chosen);
+    wear();
+  };
 
   #unfold() {
     this.#more = !this.#more;
@@ -228,8 +250,7 @@ class App extends Element {
   };
 }
 
-const theme = localStorage.getItem('landfall.theme');
-if (theme === 'dark' || theme === 'light') document.documentElement.dataset.theme = theme;
+wear();
 await loadTexts();
 document.querySelector('lf-app')?.replaceChildren();
 define('lf-app', App);

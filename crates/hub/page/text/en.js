@@ -223,7 +223,6 @@ export default {
   'lines.identity': 'Who it is',
   'fact.id': 'Device id',
   'fact.uuid': 'Hardware id',
-  'fact.version': 'LAN protocol',
   'fact.product': 'Product id',
   'fact.category': 'Category',
   'fact.software': 'Firmware',
