@@ -69,8 +69,8 @@ class LfLines extends DeviceElement {
     return html`<section class="lines stack" aria-label=${t('lines.title')}>
       <div class="cards">${this.line('lan', view)}${this.line('cloud', view)}</div>
       ${this.problem ? problem(this.problem) : nothing}
-      <section class="card stack"><h2>${t('lines.identity')}</h2>${this.identity(view)}</section>
       ${!this.known ? (this.problem ? nothing : busy()) : cloud ? this.handshake(cloud) : html`<p class="soft">${t('lines.never')}</p>`}
+      <section class="card stack"><h2>${t('lines.identity')}</h2>${this.identity(view)}</section>
     </section>`;
   }
 

@@ -43,8 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FRAME: Duration = Duration::from_millis(500);
 /// How long new devices may be paired, in seconds.
 const WINDOW: u64 = 600;
-/// What is paid for a kWh in this home.
-const PRICE: f64 = 0.30;
+/// What is paid for a kWh in this home, in thousandths, in the past as well.
+const PRICE_MILLI: u16 = 300;
 
 /// Starts the home and shows it.
 pub(crate) async fn run(context: &Context, a: &args::Demo) -> Outcome {
@@ -85,7 +85,7 @@ fn refuse_real_devices(dir: &Path) -> Result<(), Failure> {
 fn settings(a: &args::Demo) -> Settings {
     let mut settings = Settings::default();
     settings.home.name = "Demo".to_owned();
-    settings.home.price = PRICE;
+    settings.home.price = f64::from(PRICE_MILLI) / 1_000.0;
     settings.page.listen = match a.listen {
         Some(at) => Address(Listen::At(at)),
         // `--once` is over before anybody could look.
@@ -116,7 +116,7 @@ async fn live_in(context: &Context, a: &args::Demo, house: &mut House, dir: &Pat
     // A directory that was used before has a past of its own.
     let first = !dir.join("history.db").exists();
     let past = if first {
-        past::of(&house.home, &book, Context::now(), &jiff::tz::TimeZone::system())
+        past::of(&house.home, &book, Context::now(), &jiff::tz::TimeZone::system(), PRICE_MILLI)
     } else {
         past::Past::default()
     };

@@ -47,8 +47,8 @@ struct Plug {
     owed: f64,
 }
 
-/// The month before `now` (seconds since 1970) of the plugs of this home.
-pub(super) fn of(home: &Home, book: &Book, now: u64, zone: &jiff::tz::TimeZone) -> Past {
+/// The month before `now` (seconds since 1970) of the plugs of this home, at a price in thousandths.
+pub(super) fn of(home: &Home, book: &Book, now: u64, zone: &jiff::tz::TimeZone, price: u16) -> Past {
     let definitions = Definitions::built_in();
     let mut known = Vec::new();
     let mut plugs = Vec::new();
@@ -79,8 +79,12 @@ pub(super) fn of(home: &Home, book: &Book, now: u64, zone: &jiff::tz::TimeZone) 
         let seed = home.seed.wrapping_add(n as u64);
         plugs.push(Plug { id: device.id.clone(), load: spec.load, seed, definition, owed: 0.0 });
     }
-    let settings =
-        Settings { grace: Duration::from_secs(60), zone: zone.clone(), price_milli: None, last: Seq(0) };
+    let settings = Settings {
+        grace: Duration::from_secs(60),
+        zone: zone.clone(),
+        price_milli: Some(price.into()),
+        last: Seq(0),
+    };
     let mut past = Recorder { core: Core::new(settings), saved: HashMap::new(), batches: Vec::new() };
     let start = now.saturating_sub(MONTH) / HOUR * HOUR;
     past.apply(Action::Devices(known), start, start);
