@@ -24,7 +24,7 @@ export class ApiError extends Error {
   }
 }
 
-/** @typedef {{scope: 'read' | 'control' | 'admin', name: string, csrf: string, expires_ms?: number}} Session */
+/** @typedef {{scope: 'read' | 'control' | 'admin', name: string, csrf: string, expires_ms?: number, token?: string}} Session `token`: its id */
 
 /** @typedef {object} Options
  * @property {unknown} [body] sent as JSON; bytes and files as they are

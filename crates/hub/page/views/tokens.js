@@ -86,7 +86,7 @@ class LfTokens extends Element {
 
   /** @param {Token} token */
   async revoke(token) {
-    const own = token.name === session.now?.name;
+    const own = token.id === session.now?.token;
     const sure = await confirm({ title: t('tokens.revoke.title', { name: token.name }), text: t(own ? 'tokens.revoke.own' : 'tokens.revoke.text'), yes: t('tokens.revoke'), danger: true });
     if (!sure) return;
     this.problem = null;

@@ -49,8 +49,9 @@ class LfWindow extends Element {
 
   /** @param {import('../app/home.js').Change} change */
   hear(change) {
-    const joins = change.type === 'added' || (change.type === 'hub' && change.code === 'device.activated');
-    if (!joins || !change.device) return;
+    // Somebody else opened or closed it.
+    if (change.type === 'hub' && String(change.code).startsWith('window.')) void this.read();
+    if (change.type !== 'added' || !change.device) return;
     const id = change.device;
     this.joined = [{ id, at: change.at_ms }, ...this.joined.filter((j) => j.id !== id)].slice(0, MOST);
     void this.read();
