@@ -10,10 +10,12 @@ use landfall_proto::id::{Cid, DeviceId, ProductId};
 use landfall_proto::lan::Version;
 
 pub(crate) mod cloud;
+pub(crate) mod install;
 pub(crate) mod run;
 
 pub(crate) use crate::via::Way;
 pub(crate) use cloud::Cloud;
+pub(crate) use install::{CheckInstall, Completions, Health, Man};
 pub(crate) use run::{Config, Run, Top};
 
 /// Talk to the Tuya devices of your home over your own network, without the vendor's cloud.
@@ -70,12 +72,18 @@ pub(crate) enum Command {
     /// The settings of the home server
     #[command(subcommand)]
     Config(Config),
+    /// Say whether this machine is ready for the home server, and what to do where it is not
+    CheckInstall(CheckInstall),
+    /// Ask whether the hub of the data directory serves: exit code 0 when it does
+    Health(Health),
     /// Run virtual devices that other programs take for real
     Simulate(Simulate),
     /// Show a virtual home, live: no hardware needed
     Demo(Demo),
     /// Print a completion script for your shell
     Completions(Completions),
+    /// Write the manual pages
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -291,10 +299,4 @@ pub(crate) struct Demo {
     /// Where the API listens [default: 127.0.0.1:8099, or any free port where that is taken]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<std::net::SocketAddr>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Completions {
-    /// bash, zsh, fish, elvish or powershell
-    pub(crate) shell: clap_complete::Shell,
 }

@@ -51,9 +51,12 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Run(c) => block_on(cmd::run::run(context, &c)),
         Command::Top(c) => block_on(cmd::top::run(context, &c)),
         Command::Config(c) => cmd::config::run(context, c),
+        Command::CheckInstall(c) => block_on(cmd::check_install::run(context, &c)),
+        Command::Health(c) => block_on(cmd::health::run(context, &c)),
         Command::Simulate(c) => block_on(cmd::simulate::run(context, &c)),
         Command::Demo(c) => block_on(cmd::demo::run(context, &c)),
         Command::Completions(c) => cmd::completions::run(&c),
+        Command::Man(c) => cmd::man::run(context, &c),
     }
 }
 

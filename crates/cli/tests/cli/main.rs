@@ -10,6 +10,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod harness;
+mod install;
 mod simulate;
 mod usage;
 mod watch;

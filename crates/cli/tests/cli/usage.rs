@@ -6,7 +6,19 @@ use crate::harness::Home;
 fn help_is_data_and_misuse_is_talk() {
     let home = Home::new();
     let help = home.run(&["--help"]).ok();
-    for command in ["scan", "device", "get", "set", "watch", "doctor", "config", "completions"] {
+    for command in [
+        "scan",
+        "device",
+        "get",
+        "set",
+        "watch",
+        "doctor",
+        "config",
+        "check-install",
+        "health",
+        "completions",
+        "man",
+    ] {
         assert!(help.stdout.contains(&format!("  {command}")), "{command}: {help:#?}");
     }
     assert_eq!(help.stderr, "");

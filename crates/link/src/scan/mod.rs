@@ -23,4 +23,5 @@ pub use finding::{Finding, Kind, Missing, Note, Probe, ScanEvent, ScanProblem, S
 pub use memory::{ProbeMemory, TRY_EVERY};
 pub use options::{Interface, Known, Ports, ScanOptions};
 pub use run::scan;
+pub use sockets::can_listen;
 pub use target::{Target, TargetError, WIDEST};

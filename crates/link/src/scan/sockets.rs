@@ -19,6 +19,18 @@ const MOST_INTERFACES: usize = 64;
 
 /// A bound socket shared with other programs, and with the right to send broadcasts.
 pub(super) fn bind(address: SocketAddrV4) -> io::Result<UdpSocket> {
+    UdpSocket::from_std(shared(address)?.into())
+}
+
+/// Whether a scan could listen there now. The socket is closed at once, and nothing is sent.
+///
+/// # Errors
+/// The system's reason why not: another program holds the port and does not share it, or this is not our address.
+pub fn can_listen(address: SocketAddrV4) -> io::Result<()> {
+    shared(address).map(drop)
+}
+
+fn shared(address: SocketAddrV4) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
     // Programs share a port when all of them set the same option; most set the first, some this one too.
@@ -29,7 +41,7 @@ pub(super) fn bind(address: SocketAddrV4) -> io::Result<UdpSocket> {
     socket.set_broadcast(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::V4(address).into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket)
 }
 
 /// What a socket brings.
@@ -132,6 +144,15 @@ mod tests {
         let SocketAddr::V4(address) = first.local_addr().unwrap() else { panic!("an IPv4 socket") };
         let second = bind(address).unwrap();
         assert_eq!(second.local_addr().unwrap(), SocketAddr::V4(address));
+    }
+
+    #[test]
+    fn a_port_that_its_holder_does_not_share_can_not_be_listened_on() {
+        let holder = std::net::UdpSocket::bind("127.31.1.2:0").unwrap();
+        let SocketAddr::V4(address) = holder.local_addr().unwrap() else { panic!("an IPv4 socket") };
+        assert_eq!(can_listen(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(holder);
+        can_listen(address).unwrap();
     }
 
     #[test]

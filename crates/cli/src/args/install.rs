@@ -1,0 +1,44 @@
+//! What is asked before and around an installation: `check-install`, `health`, `completions`, `man`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::Json;
+use super::run::Source;
+
+/// Is this machine ready for the home server? Ports, rights, files, names and clock, each with evidence and the next step.
+///
+/// Nothing is changed, and nothing is sent but questions for the vendor's names to the system's resolver. Exit code 0: ready,
+/// 1: there are problems.
+#[derive(Debug, Args)]
+pub(crate) struct CheckInstall {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Don't ask the system's resolver where the vendor's names lead
+    #[arg(long)]
+    pub(crate) no_names: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// Does the hub of the data directory serve? For containers and watchdogs.
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// bash, zsh, fish, elvish or powershell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// The manual pages, in troff: landfall(1) to standard output, or all of them into a directory.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write landfall.1 and a page for each command into this directory; it has to exist
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+}
