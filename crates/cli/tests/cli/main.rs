@@ -8,6 +8,7 @@ mod cloud;
 mod config;
 mod demo;
 mod devices;
+mod docs;
 mod doctor;
 mod harness;
 mod install;
