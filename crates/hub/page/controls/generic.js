@@ -84,7 +84,8 @@ class Sender extends Element {
     this.requestUpdate();
     if (this.error) return field?.focus();
     const name = nameOf(expose);
-    if (this.action) {
+    // Who typed a text meant it; a number that stands there already, or a mere button, may be hit by a slip of the finger.
+    if (this.action && expose.type !== 'text') {
       const text = expose.type === 'binary' ? t('action.text.plain', { name }) : t('action.text', { name, value: typed });
       if (!(await confirm({ title: name, text, yes: t('action.do') }))) return;
     }
@@ -111,7 +112,7 @@ class Sender extends Element {
               aria-invalid=${this.error ? 'true' : nothing} aria-describedby=${told} ?disabled=${!may} .value=${String(value)} @input=${input}>`;
     return html`<form class="sender" novalidate @submit=${this.#send}>
       ${field === nothing ? html`<span class="control-name">${name}</span>` : html`<label class="control-name" for=${id}>${name}</label>`}
-      <div class="sender-line">${field}<button class="button" type="submit" ?disabled=${!may}>${this.action ? t('action.do') : t('send')}</button></div>
+      <div class="sender-line">${field}<button class="button" type="submit" ?disabled=${!may}>${this.action && expose.type !== 'text' ? t('action.do') : t('send')}</button></div>
       ${this.error ? html`<p class="error" id="${id}-error" role="alert">${this.error}</p>` : limits ? html`<p class="hint" id="${id}-hint">${limits}</p>` : nothing}
     </form>`;
   }

@@ -34,8 +34,13 @@ export function toggle(device, name, label, key = name) {
   const on = commands.value(device, key, name);
   const pending = commands.of(device, key)?.phase === 'pending';
   const may = session.allows('control');
-  const flip = () => may && void commands.set(device, { [name]: on !== true }, key);
-  return html`<button type="button" class="toggle" role="switch" aria-checked=${on === true} aria-busy=${pending} aria-disabled=${!may} aria-label=${label} @click=${flip}></button>`;
+  const put = (/** @type {boolean} */ to) => may && void commands.set(device, { [name]: to }, key);
+  if (typeof on !== 'boolean') {
+    // Nobody knows how it is: a switch would show something that is not so.
+    return html`<div class="segments" role="group" aria-label=${label}>
+      ${[true, false].map((to) => html`<button type="button" aria-pressed="false" aria-disabled=${!may} @click=${() => put(to)}>${word(to)}</button>`)}</div>`;
+  }
+  return html`<button type="button" class="toggle" role="switch" aria-checked=${on} aria-busy=${pending} aria-disabled=${!may} aria-label=${label} @click=${() => put(!on)}></button>`;
 }
 
 /** One of a few words; a list where they are many. @param {string} device @param {Expose} expose @param {string} [label] */

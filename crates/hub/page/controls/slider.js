@@ -80,7 +80,7 @@ class Slider extends Element {
     const known = value !== undefined && Number.isFinite(value);
     const at = known ? value : this.min;
     const level = (at - this.min) / (this.max - this.min || 1);
-    return html`<span class="slider ${this.kind}" ${vars({ '--level': String(level) })}>
+    return html`<span class="slider ${this.kind} ${known ? '' : 'unknown'}" ${vars({ '--level': String(level) })}>
       <input type="range" min=${this.min} max=${this.max} step=${this.step} .value=${live(String(at))} aria-label=${this.label} ?disabled=${this.disabled}
         aria-valuetext=${ifDefined(known ? this.say(at) : undefined)} @input=${this.#input} @pointerdown=${() => (this.pressed = true)}
         @pointerup=${() => this.#release()} @pointercancel=${() => this.#drop()} @change=${() => this.pressed || this.rest || this.#tell()}>
