@@ -32,3 +32,8 @@ ci:
 # the same and the slow parts
 ci-full:
     bash .ci/full
+
+# the Debian package of a release build
+deb:
+    cargo build --profile dist -p landfall
+    packaging/deb/build --binary target/dist/landfall --out target
