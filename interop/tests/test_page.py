@@ -52,7 +52,7 @@ def demo(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_what_a_visitor_does(demo, scenario, request):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -75,7 +75,7 @@ def test_what_a_visitor_does(demo, scenario, request):
         input=json.dumps(config),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
         env=agent_environment(),
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
