@@ -200,11 +200,11 @@ export class Visit {
     if (over > 0) this.problem(`${where} is ${over} pixels too wide`);
   }
 
-  /** A picture for the docs, when pictures were asked for: at this variant only. */
-  async shot(name, variant = "desktop light", options = {}) {
+  /** A picture for the docs, when pictures were asked for: at this variant only; of a part of the page where one is given. */
+  async shot(name, variant = "desktop light", { of, ...options } = {}) {
     if (!this.config.shots || this.variant !== variant) return;
     await this.page.mouse.move(0, 0);
-    await this.page.screenshot({ path: join(this.config.shots, `${name}.png`), scale: "css", animations: "disabled", ...options });
+    await (of ?? this.page).screenshot({ path: join(this.config.shots, `${name}.png`), scale: "css", animations: "disabled", ...options });
   }
 
   /** A picture of what failed. */

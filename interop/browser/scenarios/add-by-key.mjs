@@ -24,7 +24,6 @@ export default async function addByKey(at) {
   await at.until("the field has the focus", () => field("Local key").evaluate((input) => input === document.activeElement));
   at.equal(await field("Device id").inputValue(), id, "what was typed stays");
   await at.axe("a form with an error");
-  await at.shot("page-add-by-key", "phone dark");
 
   // What only the hub knows is told beside its field as well.
   await field("Local key").fill(key);

@@ -11,7 +11,6 @@ export default async function events(at) {
   const name = at.unique("Bench plug");
   await at.api("PATCH", `/devices/${plug.id}`, { name });
   await at.until("the new name is told", async () => (await rows()).some((r) => r.includes("was renamed") && r.includes(`is called ${name} now`)));
-  await at.shot("page-events", "phone light");
   await at.api("PATCH", `/devices/${plug.id}`, { name: plug.name });
 
   await page.getByRole("button", { name: "Warnings" }).click();

@@ -5,7 +5,7 @@ export default async function importing(at) {
   const id = `bfimport${Math.random().toString(36).slice(2, 12).padEnd(10, "0")}`;
   const key = "1mp0rt'K#y&<0=\"x";
   at.config.secrets.push(key);
-  const name = at.unique("Porch light");
+  const name = at.config.shots ? "Porch light" : at.unique("Porch light");
   const fridge = await at.device("Fridge");
   const before = (await at.api("GET", "/devices?limit=1")).total;
   await at.enter("#/add?by=import");
@@ -26,7 +26,7 @@ export default async function importing(at) {
   at.check((await outcome.textContent()).includes("new"), "the new device is called new");
   at.equal((await at.api("GET", "/devices?limit=1")).total, before, "devices before the import is applied");
   await at.axe("the preview of an import");
-  await at.shot("page-import", "desktop dark");
+  await at.shot("page-import", "desktop dark", { of: outcome });
 
   await outcome.getByRole("button", { name: "Import" }).click();
   await outcome.getByRole("link", { name }).waitFor();

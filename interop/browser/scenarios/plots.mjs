@@ -86,7 +86,6 @@ export default async function plots(at) {
     const text = await plot.locator(".plot-readout").textContent();
     return ["Fridge", "Kettle", "The time before"].every((name) => text.includes(name));
   });
-  await at.shot("page-compare", "desktop dark");
   await page.getByRole("button", { name: "Leave out Kettle" }).click();
   await settled("two lines again", (s) => s.lines === 2);
 

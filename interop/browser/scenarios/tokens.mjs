@@ -24,7 +24,6 @@ export default async function tokens(at) {
 
   const own = page.locator(".token").filter({ hasText: name });
   await own.getByText("may look").waitFor();
-  await at.shot("page-tokens", "desktop light");
   await own.getByRole("button", { name: /Revoke/ }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Revoke", exact: true }).click();
   await own.waitFor({ state: "detached" });

@@ -235,7 +235,7 @@ class LfPlots extends DeviceElement {
     if (!known) return this.problem ? problem(this.problem) : busy();
     const { numbers, switches } = known;
     if (!this.point) return html`<p class="empty">${t('plots.none')}</p>`;
-    return html`<section class="plots" aria-label=${t('plots.title')}>
+    return html`<section class="plots card" aria-label=${t('plots.title')}>
       <div class="plots-bar">
         <label class="inline-field"><span>${t('plots.what')}</span>
           <select name="plot-what" @change=${(/** @type {any} */ e) => { this.dp = Number(e.target.value); void this.load(); }}>
