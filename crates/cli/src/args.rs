@@ -73,6 +73,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(Config),
     /// Say whether this machine is ready for the home server, and what to do where it is not
+    ///
+    /// Looks at ports, rights, files, names and clock. Nothing is changed, and nothing is sent but questions for the vendor's
+    /// names to the system's resolver. Exit code 0: ready, 1: there are problems.
     CheckInstall(CheckInstall),
     /// Ask whether the hub of the data directory serves: exit code 0 when it does
     Health(Health),
@@ -82,7 +85,7 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Print a completion script for your shell
     Completions(Completions),
-    /// Write the manual pages
+    /// Print landfall(1), or write all manual pages into a directory
     Man(Man),
 }
 

@@ -7,10 +7,6 @@ use clap::{Args, ValueHint};
 use super::Json;
 use super::run::Source;
 
-/// Is this machine ready for the home server? Ports, rights, files, names and clock, each with evidence and the next step.
-///
-/// Nothing is changed, and nothing is sent but questions for the vendor's names to the system's resolver. Exit code 0: ready,
-/// 1: there are problems.
 #[derive(Debug, Args)]
 pub(crate) struct CheckInstall {
     #[command(flatten)]
@@ -22,7 +18,6 @@ pub(crate) struct CheckInstall {
     pub(crate) json: Json,
 }
 
-/// Does the hub of the data directory serve? For containers and watchdogs.
 #[derive(Debug, Args)]
 pub(crate) struct Health {
     #[command(flatten)]
@@ -35,7 +30,6 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// The manual pages, in troff: landfall(1) to standard output, or all of them into a directory.
 #[derive(Debug, Args)]
 pub(crate) struct Man {
     /// Write landfall.1 and a page for each command into this directory; it has to exist
