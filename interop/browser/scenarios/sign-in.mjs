@@ -31,7 +31,7 @@ export default async function signIn(at) {
   if (at.phone) await page.getByRole("button", { name: "More" }).click();
   await page.getByRole("button", { name: "Sign out" }).click();
   await token.waitFor();
-  const { status } = await page.evaluate(async () => ({ status: (await fetch("api/v1/devices")).status }));
   at.expect(401, /^\/api\/v1\/devices$/, "GET");
+  const { status } = await page.evaluate(async () => ({ status: (await fetch("api/v1/devices")).status }));
   at.equal(status, 401, "the cookie is worth nothing after signing out");
 }
