@@ -46,6 +46,7 @@ pub enum Place {
 pub struct Tree {
     base: String,
     listens: fn(&str) -> bool,
+    overheard: Option<String>,
     inbox: mpsc::Sender<Said>,
     dropped: AtomicU64,
 }
@@ -76,7 +77,18 @@ impl Tree {
         size: usize,
     ) -> (Self, mpsc::Receiver<Said>) {
         let (inbox, said) = mpsc::channel(size);
-        (Self { base: base.into(), listens, inbox, dropped: AtomicU64::new(0) }, said)
+        (Self { base: base.into(), listens, overheard: None, inbox, dropped: AtomicU64::new(0) }, said)
+    }
+
+    /// The tree, and one topic of people's own elsewhere: what they publish there goes its way and is heard here too.
+    #[must_use]
+    pub fn overhearing(self, topic: Option<String>) -> Self {
+        Self { overheard: topic, ..self }
+    }
+
+    /// Whether what people publish under this topic of their own is heard here too.
+    pub fn overhears(&self, topic: &str) -> bool {
+        self.overheard.as_deref() == Some(topic)
     }
 
     /// Where this topic lies.
@@ -129,6 +141,9 @@ mod tests {
         }
         let one = Said { topic: "landfall/lamp/set".into(), payload: Bytes::new(), retain: false };
         assert!(tree.hear(one.clone()) && !tree.hear(one.clone()));
+        let tree = tree.overhearing(Some("homeassistant/status".into()));
+        assert_eq!(tree.place("homeassistant/status"), Place::Elsewhere);
+        assert!(tree.overhears("homeassistant/status") && !tree.overhears("homeassistant"));
         assert_eq!((tree.dropped(), said.try_recv().ok()), (1, Some(one)));
     }
 }

@@ -51,6 +51,31 @@ async fn people_read_the_tree_and_get_what_is_retained_when_they_come() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_overheard_goes_its_way_too() {
+    let front = Front::start().await;
+    let (tree, mut said) = Tree::new("landfall", |_| false, 8);
+    let tree = tree.overhearing(Some("homeassistant/status".into()));
+    front.broker.own(Arc::new(tree)).await.unwrap();
+    let mut other = Client::connect(options(front.address, "other")).await.unwrap();
+    assert!(other.subscribe("homeassistant/#").await);
+    let mut assistant = Client::connect(options(front.address, "assistant")).await.unwrap();
+    assistant.publish("homeassistant/status", b"online", true).await;
+    assert_eq!(other.heard().await.0, "homeassistant/status");
+    let heard = timeout(DEADLINE, said.recv()).await.unwrap().unwrap();
+    assert_eq!(
+        (&*heard.topic, &*heard.payload, heard.retain),
+        ("homeassistant/status", &b"online"[..], true)
+    );
+    // It stays people's own, and so does what others tell Home Assistant.
+    assistant.publish("homeassistant/sensor/other/x/config", b"{}", true).await;
+    assert_eq!(other.heard().await.0, "homeassistant/sensor/other/x/config");
+    assert!(said.try_recv().is_err());
+    let mut later = Client::connect(options(front.address, "later")).await.unwrap();
+    assert!(later.subscribe("homeassistant/status").await);
+    assert_eq!(later.heard().await, ("homeassistant/status".into(), "online".into(), true));
+}
+
+#[tokio::test]
 async fn what_people_write_reaches_us_alone_and_is_kept_for_nobody() {
     let front = Front::start().await;
     let mut said = owned(&front, 8).await;

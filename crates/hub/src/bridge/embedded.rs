@@ -21,13 +21,18 @@ struct Embedded {
     link: watch::Sender<Link>,
 }
 
-/// Takes the tree of topics below `base` in the cloud's broker, which runs from now on.
+/// Takes the tree of topics below `base` in the cloud's broker, which runs from now on. `overheard`: a topic of people's own that is
+/// heard as well.
 ///
 /// # Errors
 /// The broker is not in this process, was taken before, or does not start.
-pub async fn connect(broker: Arc<dyn Broker>, base: &str) -> Result<Connection, OwnError> {
+pub async fn connect(
+    broker: Arc<dyn Broker>,
+    base: &str,
+    overheard: Option<String>,
+) -> Result<Connection, OwnError> {
     let (tree, said) = Tree::new(base, topics::listens, INBOX);
-    let tree = Arc::new(tree);
+    let tree = Arc::new(tree.overhearing(overheard));
     broker.own(Arc::clone(&tree)).await?;
     let incoming = unfold(said, |mut said| async move {
         let heard = said.recv().await?;

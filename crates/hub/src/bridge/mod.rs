@@ -11,13 +11,15 @@
 //! | `publisher` | what of the home is published, and when |
 //! | `commands` | `set` and `get` |
 //! | `requests` | `bridge/request/...` |
+//! | [`discovery`] | Home Assistant's MQTT discovery |
 //! | `takeover` | one bridge on a base: rivals and leftovers |
 //! | `setup` | from the settings to a running bridge: [`start`] |
 //!
-//! People's topics are named in [`topics`] alone. Home Assistant's discovery has its place beside `publisher`: it publishes
-//! through the same outbox and follows the same changes.
+//! People's topics are named in [`topics`] alone, Home Assistant's in [`discovery`], which `publisher` asks with each change and which
+//! publishes through the same outbox.
 
 mod commands;
+pub mod discovery;
 pub mod embedded;
 pub mod external;
 pub mod mqtt;

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Refusal};
+use super::discovery::{self, Discovery};
 use super::outbox::Outbox;
 use super::publisher::{Due, Publisher};
 use super::requests::{self, Context};
@@ -53,6 +54,8 @@ pub struct Config {
     pub instance: String,
     /// Where `bridge/request/backup` puts its backups; `None`: nowhere.
     pub backups: Option<PathBuf>,
+    /// How Home Assistant is told.
+    pub discovery: discovery::Settings,
 }
 
 /// How a bridge is.
@@ -165,6 +168,13 @@ impl Bridge {
             .map_err(|e| Problem::new(ProblemKind::Asked, "mqtt.base", e.to_string()))?;
         let run = token().map_err(|e| Problem::new(ProblemKind::Ours, "mqtt.random", e.to_string()))?;
         let (topics, outbox) = (Arc::new(topics), Arc::new(Outbox::default()));
+        let finder = Discovery::new(
+            config.discovery.clone(),
+            Arc::clone(&topics),
+            Arc::clone(&outbox),
+            config.instance.clone(),
+            home.status().version.to_owned(),
+        );
         let Connection { transport, incoming } = connection;
         let seen = Arc::new(Seen {
             base: config.base.clone(),
@@ -187,7 +197,9 @@ impl Bridge {
                 Arc::clone(&topics),
                 Arc::clone(&outbox),
                 config.raw_points,
+                finder,
             ),
+            birth: discovery::birth_topic(&config.discovery.prefix, &config.base),
             started: home.now_ms(),
             config,
             context,
@@ -275,6 +287,8 @@ struct Driver {
     incoming: BoxStream<'static, Message>,
     outbox: Arc<Outbox>,
     publisher: Publisher,
+    /// Where Home Assistant says that it has started.
+    birth: Option<String>,
     seen: Arc<Seen>,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     stop: CancellationToken,
@@ -326,7 +340,9 @@ impl Driver {
             self.outbox.keep(self.topics.bridge_state(), Bytes::from_static(ONLINE));
             active = true;
             self.seen.set(true, None);
-            let subscribed = self.transport.subscribe(self.topics.commands()).await;
+            self.remember().await;
+            let filters = self.topics.commands().into_iter().chain(self.birth.clone()).collect();
+            let subscribed = self.transport.subscribe(filters).await;
             let end = match subscribed {
                 Ok(()) => self.serve(reader, &mut link, epoch).await,
                 Err(_) => End::Lost,
@@ -342,6 +358,7 @@ impl Driver {
             }
         }
         pump.abort();
+        self.remember().await;
         let offline = will_of(&self.topics);
         self.transport.close(if active { vec![offline] } else { Vec::new() }).await;
         self.seen.set(false, None);
@@ -371,6 +388,7 @@ impl Driver {
                     list_due = None;
                     self.publisher.devices();
                     self.info();
+                    self.remember().await;
                 }
                 heard = self.incoming.next() => match heard {
                     Some(message) => if self.hear(message) { return End::Yield },
@@ -383,10 +401,10 @@ impl Driver {
                         Some(Err(gap)) => {
                             tracing::warn!(%gap, "the MQTT bridge fell behind and publishes what differs");
                             self.publisher.catch_up();
-                            Due { devices: true, info: true }
+                            Due { devices: true, info: true, notes: true }
                         }
                     };
-                    if due.devices {
+                    if due.devices || due.notes {
                         list_due.get_or_insert_with(|| Instant::now() + LIST_EVERY);
                     }
                     if due.info {
@@ -394,6 +412,18 @@ impl Driver {
                     }
                 }
             }
+        }
+    }
+
+    /// Writes down what Home Assistant was told, where that is another thing than before.
+    async fn remember(&mut self) {
+        let Some(unsaved) = self.publisher.unsaved() else { return };
+        let written = tokio::task::spawn_blocking(move || unsaved.write()).await;
+        if let Err(error) = written.map_err(std::io::Error::other).and_then(|written| written) {
+            tracing::warn!(
+                %error,
+                "what Home Assistant was told can't be written down; after a restart, entities of devices that are gone may stay there"
+            );
         }
     }
 
@@ -407,7 +437,12 @@ impl Driver {
             "instance": self.config.instance,
             "run": self.context.run,
             "started": self.started,
-            "config": { "base_topic": self.config.base, "raw_points": self.config.raw_points },
+            "config": {
+                "base_topic": self.config.base,
+                "raw_points": self.config.raw_points,
+                "discovery": self.config.discovery.form.is_some(),
+                "discovery_prefix": self.config.discovery.prefix,
+            },
             "devices_pages": self.publisher.pages(),
             "permit_join": until.is_some(),
             "permit_join_end": until.map(|until| until * 1_000),
@@ -418,6 +453,14 @@ impl Driver {
 
     /// Takes a message of people, or of a rival. `true`: the rival is the older one.
     fn hear(&mut self, message: Message) -> bool {
+        if self.birth.as_ref() == Some(&message.topic) {
+            // A retained one is older than what we have just published.
+            if !message.retain && message.payload == discovery::BIRTH {
+                tracing::info!("Home Assistant has started and is told everything again");
+                self.publisher.born();
+            }
+            return false;
+        }
         let topics = Arc::clone(&self.topics);
         match topics.parse(&message.topic) {
             Some(Heard::State) => {

@@ -25,6 +25,7 @@ pub(super) struct Outbox {
 struct Inner {
     order: VecDeque<Entry>,
     kept: HashMap<Arc<str>, Bytes>,
+    passing: HashMap<Arc<str>, Bytes>,
     live: usize,
     said: usize,
     counts: Counts,
@@ -34,6 +35,8 @@ struct Inner {
 enum Entry {
     /// Retained; its payload is in `kept`.
     Kept(Arc<str>),
+    /// Seen once and not retained; its payload is in `passing`.
+    Passing(Arc<str>),
     Live(String, Bytes),
     Said(String, Bytes),
 }
@@ -65,6 +68,20 @@ impl Outbox {
         let topic: Arc<str> = topic.into();
         inner.kept.insert(Arc::clone(&topic), payload);
         inner.order.push_back(Entry::Kept(topic));
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// Something that is to be seen once on a topic whose retained message is another one. Of each topic only the last one waits.
+    pub(super) fn pass(&self, topic: String, payload: Bytes) {
+        let mut inner = self.lock();
+        if let Some(waiting) = inner.passing.get_mut(topic.as_str()) {
+            *waiting = payload;
+            return;
+        }
+        let topic: Arc<str> = topic.into();
+        inner.passing.insert(Arc::clone(&topic), payload);
+        inner.order.push_back(Entry::Passing(topic));
         drop(inner);
         self.ready.notify_one();
     }
@@ -113,6 +130,10 @@ impl Outbox {
                 let payload = inner.kept.remove(&topic).unwrap_or_default();
                 message(topic.to_string(), payload, Qos::AtLeastOnce, true)
             }
+            Entry::Passing(topic) => {
+                let payload = inner.passing.remove(&topic).unwrap_or_default();
+                message(topic.to_string(), payload, Qos::AtLeastOnce, false)
+            }
             Entry::Live(topic, payload) => {
                 inner.live -= 1;
                 message(topic, payload, Qos::AtMostOnce, false)
@@ -143,6 +164,7 @@ impl Outbox {
         (inner.live, inner.said) = (0, 0);
         inner.order.clear();
         inner.kept.clear();
+        inner.passing.clear();
     }
 
     /// A message was handed over in vain.
@@ -192,6 +214,21 @@ mod tests {
         assert_eq!(outbox.counts(), Counts { overtaken: 99_999, ..Counts::default() });
         outbox.keep("a".into(), "again".into());
         assert_eq!(text(&outbox.next().await).1, "again");
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_seen_once_beside_what_is_kept() {
+        let outbox = Outbox::default();
+        outbox.pass("a".into(), "old".into());
+        outbox.keep("b".into(), "1".into());
+        outbox.keep("a".into(), "1".into());
+        for _ in 0..100_000 {
+            outbox.pass("a".into(), "passing".into());
+        }
+        assert_eq!(outbox.waiting(), 3);
+        assert_eq!(text(&outbox.next().await), ("a".into(), "passing".into(), false, Qos::AtLeastOnce));
+        assert_eq!(text(&outbox.next().await).0, "b");
+        assert_eq!(text(&outbox.next().await), ("a".into(), "1".into(), true, Qos::AtLeastOnce));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use landfall_proto::dp::{DpId, Dps};
 use landfall_proto::id::DeviceId;
 use serde_json::{Value, json};
 
+use super::discovery::{Discovery, Unsaved};
 use super::names::Names;
 use super::outbox::Outbox;
 use super::topics::Topics;
@@ -25,6 +26,7 @@ pub(super) struct Publisher {
     topics: Arc<Topics>,
     outbox: Arc<Outbox>,
     raw_points: bool,
+    discovery: Discovery,
     names: Names,
     shown: HashMap<DeviceId, Shown>,
     pages: usize,
@@ -44,6 +46,8 @@ pub(super) struct Due {
     pub(super) devices: bool,
     /// What the bridge says of itself.
     pub(super) info: bool,
+    /// What there is to be written down ([`Publisher::unsaved`]).
+    pub(super) notes: bool,
 }
 
 impl Publisher {
@@ -52,8 +56,10 @@ impl Publisher {
         topics: Arc<Topics>,
         outbox: Arc<Outbox>,
         raw_points: bool,
+        discovery: Discovery,
     ) -> Self {
-        Self { home, topics, outbox, raw_points, names: Names::default(), shown: HashMap::new(), pages: 0 }
+        let (names, shown) = (Names::default(), HashMap::new());
+        Self { home, topics, outbox, raw_points, discovery, names, shown, pages: 0 }
     }
 
     /// Names of devices in topics.
@@ -66,6 +72,16 @@ impl Publisher {
         self.pages
     }
 
+    /// What is to be written down of what Home Assistant was told.
+    pub(super) fn unsaved(&mut self) -> Option<Unsaved> {
+        self.discovery.unsaved()
+    }
+
+    /// Tells Home Assistant everything again.
+    pub(super) fn born(&self) {
+        self.discovery.again();
+    }
+
     /// Publishes everything anew: the broker may know nothing, or something old. `former`: names that an earlier run
     /// published, and how many pages it had.
     pub(super) fn all(&mut self, former: &HashSet<String>, former_pages: usize) {
@@ -73,6 +89,7 @@ impl Publisher {
         self.pages = self.pages.max(former_pages);
         let devices = self.home.devices();
         self.names = Names::of(&devices);
+        self.discovery.all(&devices, &self.names);
         let mut gone: Vec<_> = former.iter().filter(|name| !self.names.has(name)).collect();
         gone.sort();
         for name in gone {
@@ -138,6 +155,7 @@ impl Publisher {
         for view in views.values() {
             self.device(view);
         }
+        due.notes = self.discovery.has_unsaved();
         due
     }
 
@@ -164,6 +182,8 @@ impl Publisher {
         let devices = self.home.devices();
         self.names = Names::of(&devices);
         let names = &self.names;
+        // Before their topics are cleared: Home Assistant is to look at them no more by then.
+        self.discovery.sync(&devices, names);
         let moved: Vec<_> = self
             .shown
             .iter()
@@ -201,6 +221,7 @@ impl Publisher {
         {
             self.outbox.keep(self.topics.state(name), state.clone());
         }
+        self.discovery.device(view, name);
         self.shown.insert(view.id().clone(), Shown { name: Arc::clone(name), state, available });
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use landfall_cloud::people::Broker as People;
 
+use super::discovery::{self, form::Form};
 use super::external::{self, Tls};
 use super::mqtt::{Bridge, Config, instance, will};
 use super::{embedded, topics::Topics};
 use crate::model::{Home, Problem, ProblemKind};
-use crate::settings::{MqttBroker, MqttSettings, place};
+use crate::settings::{MqttBroker, MqttDiscovery, MqttSettings, place};
 
 /// Starts the bridge that the settings ask for. `people`: the cloud's broker, where the cloud runs. `None`: there is no
 /// bridge, because it is switched off, or because it was left on its default and the cloud is off.
@@ -25,15 +26,28 @@ pub async fn start(
     let base = settings.base.as_str();
     let wrong = |message: String| Problem::new(ProblemKind::Asked, "mqtt.base", message);
     Topics::new(base).map_err(|e| wrong(e.to_string()))?;
+    let form = match settings.discovery {
+        MqttDiscovery::Device => Some(Form::Device),
+        MqttDiscovery::Entity => Some(Form::Entity),
+        MqttDiscovery::Off => None,
+    };
+    let prefix = settings.discovery_prefix.as_str();
+    if form.is_some() {
+        discovery::check_prefix(prefix, base)
+            .map_err(|e| Problem::new(ProblemKind::Asked, "mqtt.discovery_prefix", e.to_string()))?;
+    }
+    let birth = discovery::birth_topic(prefix, base);
     let connection = match (settings.broker, people) {
         (MqttBroker::Off, _) => return Ok(None),
         (MqttBroker::Embedded, None) => {
             tracing::info!("the cloud is off, and with it the broker for MQTT clients");
             return Ok(None);
         }
-        (MqttBroker::Embedded, Some(people)) => embedded::connect(people, base).await.map_err(|e| {
-            Problem::new(ProblemKind::Ours, "mqtt.broker", format!("no MQTT on the cloud's broker: {e}"))
-        })?,
+        (MqttBroker::Embedded, Some(people)) => {
+            embedded::connect(people, base, birth).await.map_err(|e| {
+                Problem::new(ProblemKind::Ours, "mqtt.broker", format!("no MQTT on the cloud's broker: {e}"))
+            })?
+        }
         (MqttBroker::External, _) => {
             let will = will(base).map_err(|e| wrong(e.to_string()))?;
             external::connect(&broker(settings, data_dir)?, &will)
@@ -46,6 +60,11 @@ pub async fn start(
         raw_points: settings.raw_points,
         instance,
         backups: Some(data_dir.join("backups")),
+        discovery: discovery::Settings {
+            form,
+            prefix: prefix.to_owned(),
+            file: Some(data_dir.join("mqtt-discovery.json")),
+        },
     };
     Bridge::start(config, home, connection).map(Some)
 }
@@ -133,5 +152,10 @@ mod tests {
         );
         let wrong = started(&settings(|s| s.base = "a/#".into())).await.unwrap_err();
         assert_eq!(wrong.code, "mqtt.base");
+        for prefix in ["", "a/#", "landfall", "landfall/ha"] {
+            let wrong = started(&settings(|s| s.discovery_prefix = prefix.into())).await.unwrap_err();
+            assert_eq!(wrong.code, "mqtt.discovery_prefix", "{prefix}");
+            assert!(wrong.message.contains(&format!("{prefix:?}")), "{}", wrong.message);
+        }
     }
 }

@@ -28,6 +28,13 @@ pub struct BaseError {
     why: &'static str,
 }
 
+impl BaseError {
+    /// Why, in words.
+    pub const fn why(&self) -> &'static str {
+        self.why
+    }
+}
+
 /// What a message is about, by its topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard<'a> {
@@ -107,6 +114,16 @@ impl Topics {
     /// A device's state.
     pub fn state(&self, name: &str) -> String {
         self.of(name)
+    }
+
+    /// Where attributes of a device are set.
+    pub fn set(&self, name: &str) -> String {
+        self.of(&format!("{name}/set"))
+    }
+
+    /// Where one attribute of a device is set.
+    pub fn set_attribute(&self, name: &str, attribute: &str) -> String {
+        self.of(&format!("{name}/set/{attribute}"))
     }
 
     /// Whether a device can be had.

@@ -109,7 +109,8 @@ impl Definition {
         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
     }
 
-    fn claimed(&self, id: DpId) -> bool {
+    /// Whether a point is read and written by an attribute, and not plainly.
+    pub(crate) fn claimed(&self, id: DpId) -> bool {
         self.attributes.iter().any(|a| a.claims(id))
     }
 
@@ -239,7 +240,8 @@ impl Point {
         }
     }
 
-    fn expose(&self) -> Value {
+    /// As one of [`Definition::exposes`].
+    pub(crate) fn expose(&self) -> Value {
         let access = access_bits(self.spec.access);
         let name = &self.name;
         let mut leaf = match &self.spec.kind {

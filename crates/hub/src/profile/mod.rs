@@ -29,6 +29,10 @@ mod number;
 mod registry;
 mod source;
 
+pub(crate) use attribute::{Attribute, Cover, Light};
+pub(crate) use convert::label;
+pub(crate) use number::decimal;
+
 pub use definition::{Class, Definition, Metering, Point, Recipe, WriteError};
 #[cfg(test)]
 mod tests;

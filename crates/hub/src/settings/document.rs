@@ -75,4 +75,7 @@ tls = false
 ca_file = ""
 # Publish single points as well: BASE/NAME/dp/N.
 raw_points = true
+# Home Assistant finds the devices by itself: "device" (2024.12 and newer), "entity" (older ones) or "off".
+discovery = "device"
+discovery_prefix = "homeassistant"
 "#;

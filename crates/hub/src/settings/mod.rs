@@ -255,6 +255,10 @@ pub struct MqttSettings {
     pub ca_file: PathBuf,
     /// Publish single points as `<base>/<name>/dp/<n>` too.
     pub raw_points: bool,
+    /// How Home Assistant is told of devices: `device`, `entity` or `off`.
+    pub discovery: MqttDiscovery,
+    /// First level of the topics where Home Assistant looks for them.
+    pub discovery_prefix: String,
 }
 
 impl Default for MqttSettings {
@@ -269,8 +273,23 @@ impl Default for MqttSettings {
             tls: false,
             ca_file: PathBuf::new(),
             raw_points: true,
+            discovery: MqttDiscovery::Device,
+            discovery_prefix: "homeassistant".to_owned(),
         }
     }
+}
+
+/// How Home Assistant is told of devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MqttDiscovery {
+    /// By one message for each device: Home Assistant 2024.12 and newer.
+    #[default]
+    Device,
+    /// By one message for each entity: older ones, and other programs that read such messages.
+    Entity,
+    /// Not at all.
+    Off,
 }
 
 /// Which broker.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{DEFAULT, MqttBroker, PageTls, Settings, StoreKind};
+use super::{DEFAULT, MqttBroker, MqttDiscovery, PageTls, Settings, StoreKind};
 
 /// Largest file that is read, in bytes.
 const MOST: u64 = 1 << 20;
@@ -234,6 +234,10 @@ fn check(s: &Settings) -> Result<(), SettingsError> {
                 "mqtt.base",
                 "the first level of topics is a word without + # blanks, nor $ or / at its ends",
             );
+        }
+        if s.mqtt.discovery != MqttDiscovery::Off {
+            crate::bridge::discovery::check_prefix(&s.mqtt.discovery_prefix, base)
+                .or_else(|e| wrong("mqtt.discovery_prefix", &e.to_string()))?;
         }
     }
     if s.mqtt.broker == MqttBroker::External && s.mqtt.host.is_empty() {

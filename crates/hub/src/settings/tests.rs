@@ -76,6 +76,14 @@ fn wrong_settings_name_value_cause_and_next_step() {
     assert!(text.contains("line 3"), "{text}");
     let (text, _) = said("[mqtt]\nbase = \"a/#\"\n");
     assert!(text.contains("mqtt.base"), "{text}");
+    let (text, _) = said("[mqtt]\ndiscovery = \"devices\"\n");
+    assert!(text.contains("mqtt.discovery") && text.contains("devices") && text.contains("entity"), "{text}");
+    let (text, _) = said("[mqtt]\ndiscovery_prefix = \"landfall/x\"\n");
+    assert!(text.contains("mqtt.discovery_prefix") && text.contains("landfall/x"), "{text}");
+    let (text, near) = said("[mqtt]\ndiscovery_prefx = \"x\"\n");
+    assert!(text.contains("discovery_prefx"), "{text}");
+    assert_eq!(near.as_deref(), Some("mqtt.discovery_prefix"));
+    assert!(with("[mqtt]\ndiscovery = \"off\"\ndiscovery_prefix = \"landfall\"\n").is_ok());
     let e = read(None, [variable("LANDFALL_STORE_PORT", "many")], &[]).unwrap_err().to_string();
     assert!(e.contains("LANDFALL_STORE_PORT"), "{e}");
     let e = read(None, [], &["page".to_owned()]).unwrap_err().to_string();

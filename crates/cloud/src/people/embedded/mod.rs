@@ -44,11 +44,11 @@ const REPORTS: usize = 4_096;
 /// Sessions, those of absent clients included.
 const SESSIONS: isize = 1_000;
 /// Messages that may wait for one client.
-const QUEUE: usize = 1_000;
+const QUEUE: usize = 10_000;
 /// Messages under way to one client without an acknowledgement.
 const INFLIGHT: NonZeroU16 = NonZeroU16::new(32).unwrap();
 /// Subscriptions of one client.
-const SUBSCRIPTIONS: usize = 1_000;
+const SUBSCRIPTIONS: usize = 10_000;
 /// How long the session of an absent client is kept.
 const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Logins at a time.

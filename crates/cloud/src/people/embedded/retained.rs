@@ -9,10 +9,10 @@ use rmqtt::topic::Topic as Levels;
 use rmqtt::types::{Retain, TimedValue, TopicFilter, TopicName};
 use tokio::sync::RwLock;
 
-/// Retained messages of all.
-const RETAINED: usize = 10_000;
+/// Retained messages of all. A thousand devices are twenty thousand of them when Home Assistant is told of each entity.
+const RETAINED: usize = 50_000;
 /// Their payloads in bytes.
-const RETAINED_BYTES: usize = 16 * 1024 * 1024;
+const RETAINED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Retained messages in memory, bounded. (The storage that rmqtt brings keeps nothing.)
 #[derive(Default)]

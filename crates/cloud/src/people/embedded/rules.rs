@@ -109,7 +109,17 @@ impl Rules {
                 retain: publish.retain,
             }),
             Fate::Refused(_) => false,
-            Fate::Free => return None,
+            Fate::Free => {
+                if let Some(tree) = self.tree.get().filter(|tree| tree.overhears(&publish.topic)) {
+                    // It goes its way, heard here or not: what finds no room is counted there.
+                    let _heard = tree.hear(Said {
+                        topic: publish.topic.to_string(),
+                        payload: publish.payload.clone(),
+                        retain: publish.retain,
+                    });
+                }
+                return None;
+            }
         };
         // Nobody is asked again before a will is published: it must not get further, taken or not.
         (taken || last_will).then(|| {

@@ -89,6 +89,11 @@ impl MemoryBroker {
         self.lock().log.iter().filter(|m| m.topic == topic).map(text).collect()
     }
 
+    /// The topics of all that was published, in order.
+    pub(super) fn order(&self) -> Vec<String> {
+        self.lock().log.iter().map(|m| m.topic.clone()).collect()
+    }
+
     /// Forgets what was published, not what is kept.
     pub(super) fn forget(&self) {
         self.lock().log.clear();

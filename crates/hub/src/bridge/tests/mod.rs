@@ -1,5 +1,6 @@
 //! The bridge between a home and a broker in memory.
 
+mod assistant;
 mod broker;
 mod sockets;
 
@@ -11,6 +12,7 @@ use landfall_proto::id::DeviceId;
 use serde_json::{Value, json};
 
 use self::broker::{MemoryBroker, MemoryTransport};
+use super::discovery::{self, form::Form};
 use super::mqtt::{Bridge, Config, will};
 use crate::bus::Bus;
 use crate::model::{By, Edit, Home, NewDevice, Origin, Outcome, Presence, Problem, ProblemKind, Seq, What};
@@ -21,7 +23,9 @@ const ONLINE: &str = r#"{"state":"online"}"#;
 const OFFLINE: &str = r#"{"state":"offline"}"#;
 
 fn config() -> Config {
-    Config { base: B.into(), raw_points: true, instance: "this".into(), backups: None }
+    let discovery =
+        discovery::Settings { form: Some(Form::Device), prefix: "homeassistant".into(), file: None };
+    Config { base: B.into(), raw_points: true, instance: "this".into(), backups: None, discovery }
 }
 
 /// A home, a broker and a bridge between them that has published everything.

@@ -162,7 +162,7 @@ async fn until(bridge: &Bridge, wanted: impl Fn(&Status) -> bool) {
 async fn people_meet_the_home_on_the_broker_in_this_process() {
     let front = Front::start(None).await;
     let home = FakeHome::new();
-    let connection = embedded::connect(Arc::clone(&front.broker) as Arc<dyn Broker>, B).await.unwrap();
+    let connection = embedded::connect(Arc::clone(&front.broker) as Arc<dyn Broker>, B, None).await.unwrap();
     let bridge = Bridge::start(config(), Arc::clone(&home) as Arc<dyn Home>, connection).unwrap();
     until(&bridge, |s| s.active && s.waiting == 0).await;
     let mut person = front.person().await;

@@ -88,7 +88,8 @@ impl Dialect {
         }
     }
 
-    fn commands(self) -> Vec<&'static str> {
+    /// The commands that it has words for.
+    pub(crate) fn commands(self) -> Vec<&'static str> {
         COMMANDS.into_iter().zip(self.words).filter(|(_, w)| !w.is_empty()).map(|(c, _)| c).collect()
     }
 }
