@@ -68,8 +68,7 @@ export default async function controls(at) {
   await wheel.press("ArrowRight");
   await confirmed(at, "color", "Bedroom light", (s) => Math.abs(s.color.hue - 100) <= 1);
   await at.axe("a light");
-  await at.shot("light");
-  await at.shot("light-phone", "phone light");
+  await at.shot("page-light");
 
   const warmth = page.getByRole("slider", { name: "Colour temperature" });
   await warmth.focus();

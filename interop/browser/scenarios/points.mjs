@@ -23,7 +23,7 @@ export default async function points(at) {
   await at.until("the row says who said it", async () => /lamp_hours[^]*you/.test(await row.innerText()));
   const said = (await at.api("GET", `/devices/${id}/definition`)).points["101"];
   at.equal(`${said.name} ${said.unit} ${said.scale} ${said.source}`, "lamp_hours h 1 owner", "what the hub has");
-  await at.shot("points");
+  await at.shot("page-points");
   await row.getByRole("button").click();
   await dialog.getByRole("button", { name: "Take back" }).click();
   await dialog.waitFor({ state: "detached" });

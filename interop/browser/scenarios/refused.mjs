@@ -21,7 +21,6 @@ export default async function refused(at) {
   at.equal(await said.getAttribute("role"), "alert", "screen readers hear it");
   at.equal(await group.locator('[aria-pressed="true"]').count(), 0, "it shows what is known, not what was wished");
   await at.axe("a refusal");
-  await at.shot("refused");
   await said.getByRole("button", { name: "Close" }).click();
   await page.locator('[data-control="switch_1"][data-outcome=""]').waitFor({ state: "attached" });
   await at.api("DELETE", `/devices/${id}`);
