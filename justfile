@@ -25,6 +25,10 @@ interop *ARGS:
 bench CRATE:
     cargo bench -p {{CRATE}}
 
+# the web page in Chromium, measured beside a bare page; `--url` and `--token-file` name a running demo
+bench-page *ARGS:
+    LANDFALL_INTEROP_NODE_MODULES=target/interop/npm/node_modules node interop/browser/bench.mjs {{ARGS}}
+
 # what every change must pass
 ci:
     bash .ci/run
