@@ -37,6 +37,7 @@ pub mod mqtt;
 pub mod people;
 pub mod server;
 pub mod shared;
+pub mod tap;
 pub mod timezone;
 
 pub use backend::Backend;

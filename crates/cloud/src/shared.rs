@@ -15,6 +15,7 @@ use crate::handshake::Handshakes;
 use crate::journal::Journal;
 use crate::mqtt::Devices;
 use crate::people::People;
+use crate::tap::{Tap, Tapped};
 
 /// Events that a slow watcher may fall behind by before it loses some, and is told so.
 const EVENT_BACKLOG: usize = 4_096;
@@ -62,6 +63,7 @@ pub struct Shared {
     pub gateway: crate::gateway::Memory,
     events: broadcast::Sender<Event>,
     feeder: Feeder,
+    tap: OnceLock<Arc<dyn Tap>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -103,6 +105,7 @@ impl Shared {
             gateway: crate::gateway::Memory::default(),
             events,
             feeder: Feeder::default(),
+            tap: OnceLock::new(),
         })
     }
 
@@ -115,6 +118,23 @@ impl Shared {
     /// before it. At most `capacity` events wait.
     pub fn feed(&self, capacity: usize) -> Feed {
         self.feeder.open(capacity)
+    }
+
+    /// From now on this is told what devices and cloud say to each other. Only the first call counts.
+    pub fn set_tap(&self, tap: Arc<dyn Tap>) {
+        let _set_already = self.tap.set(tap);
+    }
+
+    /// Whether anybody looks at what is said.
+    pub(crate) fn is_tapped(&self) -> bool {
+        self.tap.get().is_some_and(|tap| tap.wanted())
+    }
+
+    /// Shows something that was said to whoever looks.
+    pub(crate) fn tapped(&self, make: impl FnOnce() -> Tapped) {
+        if let Some(tap) = self.tap.get().filter(|tap| tap.wanted()) {
+            tap.said(make());
+        }
     }
 
     /// Where we listen; nowhere before the sockets are bound.

@@ -11,6 +11,7 @@
 //! | [`api`] | REST, live events, tokens, metrics |
 //! | [`bridge`] | MQTT for people |
 //! | [`server`] | all of it, started and ended in order |
+//! | [`console`] | what devices say, decoded and without secrets |
 //! | [`settings`] | the settings: file, variables, options |
 //! | [`client`] | the command line's way to a running hub |
 
@@ -18,6 +19,7 @@ pub mod api;
 pub mod bridge;
 pub mod bus;
 pub mod client;
+pub mod console;
 pub mod core;
 pub mod hub;
 pub mod model;

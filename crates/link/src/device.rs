@@ -18,6 +18,7 @@ use crate::link::Link;
 use crate::news::{News, Subscription};
 use crate::outcome::{CommandError, Outcome, SetOptions};
 use crate::state::State;
+use crate::tap::OfDevice;
 
 /// A handle on one device. Clones share the connection; when the last one is dropped, the connection is closed.
 ///
@@ -40,8 +41,12 @@ impl Drop for Handle {
 
 impl Device {
     pub(crate) fn start(link: &Link, config: &DeviceConfig) -> Self {
-        let line = Line::new(config, link.shared.now());
-        let shared = Arc::new(Shared::new(config.id.clone(), Arc::clone(&link.shared), line));
+        let mut line = Line::new(config, link.shared.now());
+        let id = Arc::new(config.id.clone());
+        if let Some(tap) = &link.shared.tap {
+            line.set_tap(Arc::new(OfDevice { tap: Arc::clone(tap), id: Arc::clone(&id) }));
+        }
+        let shared = Arc::new(Shared::new(id, Arc::clone(&link.shared), line));
         tokio::spawn(Driver::new(Arc::clone(&shared)));
         Self { handle: Arc::new(Handle { shared }) }
     }

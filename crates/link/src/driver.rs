@@ -78,7 +78,7 @@ pub(crate) struct Inner {
 }
 
 impl Shared {
-    pub(crate) fn new(id: DeviceId, link: Arc<link::Shared>, line: Line) -> Self {
+    pub(crate) fn new(id: Arc<DeviceId>, link: Arc<link::Shared>, line: Line) -> Self {
         let inner = Inner {
             line,
             connects: 0,
@@ -93,7 +93,7 @@ impl Shared {
             closing: Vec::new(),
             ended: false,
         };
-        Self { id: Arc::new(id), link, inner: Mutex::new(inner) }
+        Self { id, link, inner: Mutex::new(inner) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -12,6 +12,7 @@
 //! | [`scan`] | who is there |
 //! | [`detect`] | which version a device speaks |
 //! | [`diagnose`] | what is wrong with a device |
+//! | [`tap`] | a look at the frames of all connections |
 //! | [`tls`] | TLS with pre-shared keys or certificates, as devices speak it |
 //!
 //! ```no_run
@@ -45,6 +46,7 @@ pub mod news;
 pub mod outcome;
 pub mod scan;
 pub mod state;
+pub mod tap;
 pub mod tls;
 
 pub use config::{DeviceConfig, LinkConfig, Refresh};
@@ -53,3 +55,4 @@ pub use link::Link;
 pub use news::{DeviceNews, Lagged, News, Subscription};
 pub use outcome::{CommandError, Outcome, Refusal, SetOptions, Unconfirmed};
 pub use state::{ConnectFailure, Failure, State};
+pub use tap::Tap;

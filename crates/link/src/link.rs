@@ -11,6 +11,7 @@ use crate::config::{DeviceConfig, LinkConfig};
 use crate::detect::Detector;
 use crate::device::Device;
 use crate::news::{DeviceNews, Subscription};
+use crate::tap::Tap;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) detector: Detector,
     pub(crate) news: broadcast::Sender<DeviceNews>,
+    pub(crate) tap: Option<Arc<dyn Tap>>,
     epoch: Instant,
 }
 
@@ -44,11 +46,20 @@ pub struct Link {
 impl Link {
     /// A context with these limits.
     pub fn new(config: LinkConfig) -> Self {
+        Self::make(config, None)
+    }
+
+    /// The same, with somebody who may look at the frames of all its connections.
+    pub fn with_tap(config: LinkConfig, tap: Arc<dyn Tap>) -> Self {
+        Self::make(config, Some(tap))
+    }
+
+    fn make(config: LinkConfig, tap: Option<Arc<dyn Tap>>) -> Self {
         let news = broadcast::Sender::new(config.news_capacity.max(1));
         let handshakes = Arc::new(Semaphore::new(config.handshakes.clamp(1, Semaphore::MAX_PERMITS)));
         let detector = Detector::default();
         let epoch = Instant::now();
-        Self { shared: Arc::new(Shared { config, handshakes, detector, news, epoch }) }
+        Self { shared: Arc::new(Shared { config, handshakes, detector, news, tap, epoch }) }
     }
 
     /// Its limits.

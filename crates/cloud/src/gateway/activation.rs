@@ -19,6 +19,7 @@ use super::{Ask, refuse, step};
 use crate::backend::{ActivationAsk, ActivationRefusal, Announcement, Generation, Identity, Registration};
 use crate::event::What;
 use crate::handshake::Step;
+use crate::tap::Direction;
 use crate::timezone::Rules;
 
 /// Longest firmware version that is kept.
@@ -109,8 +110,15 @@ pub(super) async fn answer(
     let who = device.as_ref().map_or_else(|| identity.to_string(), |d| d.id.to_string());
     let no = |code, why: String| {
         refuse(shared, ask.link, &who, device.as_deref(), code, why);
+        call::show(ask, &who, request, Direction::Out, || format!("refused: {code}").into());
         Answer::not_now()
     };
+    call::show(ask, &who, request, Direction::In, || match (&device, &proof) {
+        (Some(device), Proof::Valid(candidate)) => {
+            call::open(request, device, &candidate.key).to_string().into()
+        }
+        _ => Vec::new(),
+    });
     step(shared, ask.link, &who, if kind == Kind::Token { Step::Token } else { Step::ActivationAsked });
     let key = match proof {
         Proof::Valid(candidate) => Some(candidate.key),
@@ -128,7 +136,11 @@ pub(super) async fn answer(
     }
     if kind == Kind::Token {
         return match token_result(ask, request.encryption) {
-            Ok(result) => answered(request, key.as_ref(), &success(now, Raw::of(&result).ok())),
+            Ok(result) => {
+                let reply = success(now, Raw::of(&result).ok());
+                call::show(ask, &who, request, Direction::Out, || reply.to_clear());
+                answered(request, key.as_ref(), &reply)
+            }
             Err(e) => no(e.code(), e.to_string()),
         };
     }
@@ -177,7 +189,9 @@ pub(super) async fn answer(
         Some(ask.link.peer),
         What::Activation { generation, over: ask.link.over },
     );
-    answered(request, key.as_ref(), &Reply::success(now, result))
+    let reply = Reply::success(now, result);
+    call::show(ask, registration.id.as_str(), request, Direction::Out, || reply.to_clear());
+    answered(request, key.as_ref(), &reply)
 }
 
 /// What the backend does not know: the time zone. Generations A and B keep the id that they have and are told none.

@@ -15,6 +15,7 @@ use super::{Ask, activation, constant, refuse};
 use crate::backend::{Announcement, Generation, Registration};
 use crate::event::What;
 use crate::listen::Over;
+use crate::tap::{Direction, Tapped};
 
 /// A key that a device may have used, and whether it was handed out and never used before.
 pub(super) struct Candidate {
@@ -121,7 +122,33 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Answer {
     };
     let who = device.as_ref().map_or_else(|| named(ask, &request), |d| d.id.to_string());
     refuse(ask.shared, ask.link, &who, device.as_deref(), code, why);
-    unproven(ask, &request)
+    show(ask, &who, &request, Direction::In, Vec::new);
+    let answer = unproven(ask, &request);
+    show(ask, &who, &request, Direction::Out, || answer.body.to_vec());
+    answer
+}
+
+/// Shows what a call said, out of its cipher, to whoever looks.
+pub(super) fn show(
+    ask: &Ask<'_>,
+    who: &str,
+    request: &Request,
+    direction: Direction,
+    body: impl FnOnce() -> Vec<u8>,
+) {
+    ask.shared.tapped(|| {
+        let body = body();
+        // Of what came, the body as it lay on the wire; of what goes, what is in it.
+        let bytes = if direction == Direction::In { ask.body.len() } else { body.len() };
+        Tapped {
+            who: who.to_owned(),
+            direction,
+            what: format!("HTTP {}", request.action),
+            sequence: None,
+            bytes,
+            body,
+        }
+    });
 }
 
 /// What everybody hears whose signature says nothing: in clear, since whoever is not known by his key has no key that
@@ -163,7 +190,9 @@ async fn verified(
         version: request.version.as_deref(),
         body: &body,
     };
+    show(ask, device.id.as_str(), request, Direction::In, || body.to_string().into());
     let reply = actions::answer(shared, &asked);
+    show(ask, device.id.as_str(), request, Direction::Out, || reply.to_clear());
     Answer::ok(JSON, sealed(&reply, request, &candidate.key))
 }
 

@@ -12,6 +12,7 @@ use super::answer::{Answer, JSON, TEXT};
 use super::places::{PlaceError, Places};
 use super::{Ask, refuse, step};
 use crate::handshake::Step;
+use crate::tap::{Direction, Tapped};
 
 /// Path of the gateway for those who ask here: generation C and later.
 const GATEWAY: &str = "/d.json";
@@ -48,8 +49,20 @@ pub(super) fn answer(ask: &Ask<'_>, question: Question) -> Answer {
         (None, Some(uuid)) => uuid.to_string(),
         (None, None) => ask.link.ip().to_string(),
     };
+    let show = |direction, body: &[u8]| {
+        ask.shared.tapped(|| Tapped {
+            who: who.clone(),
+            direction,
+            what: format!("HTTP {}", ask.target.split('?').next().unwrap_or_default()),
+            sequence: None,
+            bytes: body.len(),
+            body: body.to_vec(),
+        });
+    };
+    show(Direction::In, ask.body);
     match said {
         Ok(answer) => {
+            show(Direction::Out, &answer.body);
             step(ask.shared, ask.link, &who, Step::NameService);
             answer
         }

@@ -127,6 +127,8 @@ pub struct Desk {
     scratch: Vec<u8>,
     /// The pending key is the one that the device uses.
     on_pending: bool,
+    /// What the last message said, while somebody looks.
+    text: Option<Vec<u8>>,
 }
 
 impl Desk {
@@ -138,6 +140,26 @@ impl Desk {
     /// The device showed by its password that it has the pending keys.
     pub fn expect_pending(&mut self) {
         self.on_pending = true;
+    }
+
+    /// What the last message said, if it was read by [`read_and_keep`](Self::read_and_keep).
+    pub(super) fn take_text(&mut self) -> Option<Vec<u8>> {
+        self.text.take()
+    }
+
+    /// As [`read`](Self::read), and keeps what the message says for [`take_text`](Self::take_text).
+    pub(super) fn read_and_keep(
+        &mut self,
+        device: &Arc<Registration>,
+        client: &DeviceId,
+        payload: &[u8],
+    ) -> Result<Heard, DeskError> {
+        self.text = Some(Vec::new());
+        let read = self.read(device, client, payload);
+        if read.is_err() {
+            self.text = None;
+        }
+        read
     }
 
     /// Opens, verifies and reads a payload that the client `client` of the registered device published as its own.
@@ -161,7 +183,7 @@ impl Desk {
     }
 
     fn open(&mut self, device: &Registration, client: &DeviceId, payload: &[u8]) -> Result<Heard, DeskError> {
-        let Self { current, pending, scratch, on_pending } = self;
+        let Self { current, pending, scratch, on_pending, text } = self;
         let locks = [(device.keys.as_ref(), current, false), (device.pending.as_ref(), pending, true)];
         let mut failed = DeskError::NoKey;
         // The key in use first; the other one is tried when the first is to blame.
@@ -180,6 +202,9 @@ impl Desk {
                         return Err(DeskError::Weaker { got, known });
                     }
                     let message = Message::parse(opened.json)?;
+                    if let Some(text) = text {
+                        text.extend_from_slice(opened.json);
+                    }
                     return heard(device, client, got, opened.stamp, is_pending, message);
                 }
                 Err(e) if e.blames_the_key() => failed = e.into(),

@@ -21,6 +21,7 @@ use crate::event::What;
 use crate::handshake::Step;
 use crate::journal::Entry;
 use crate::listen::Stream;
+use crate::tap::{Direction, Tapped};
 
 /// Before the topics that devices publish logs to (cloud.md 4.2).
 const LOGS: &str = "log/";
@@ -55,7 +56,13 @@ impl<S: Stream> Session<S> {
     fn out(&mut self, topic: &ByteString, payload: &Bytes, dup: bool, now: Instant) {
         let Owner::Device { client, device, desk, counting } = &mut self.owner else { return };
         let counters = &self.shared.devices.counters;
-        let heard = match desk.read(device, client, payload) {
+        let tapped = self.shared.is_tapped();
+        let read = if tapped {
+            desk.read_and_keep(device, client, payload)
+        } else {
+            desk.read(device, client, payload)
+        };
+        let heard = match read {
             Ok(heard) => heard,
             Err(e) => {
                 Counters::add(&counters.refused);
@@ -63,6 +70,19 @@ impl<S: Stream> Session<S> {
                 return;
             }
         };
+        if tapped {
+            self.shared.tapped(|| {
+                let body = desk.take_text().unwrap_or_default();
+                Tapped {
+                    who: device.id.to_string(),
+                    direction: Direction::In,
+                    what: super::seal::named(heard.envelope, &body),
+                    sequence: heard.stamp.map(|s| s.sequence.into()),
+                    bytes: payload.len(),
+                    body,
+                }
+            });
+        }
         let verdict = {
             let mut memory = self.seat.track.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             counting.judge(&mut memory, heard.stamp, heard.t, self.shared.clock.unix())

@@ -13,6 +13,7 @@ use crate::gateway::actions::{self, Asked, DOWNLOAD};
 use crate::gateway::image;
 use crate::listen::Link;
 use crate::shared::Shared;
+use crate::tap::{Direction, Tapped};
 
 /// Most bytes in a piece, whatever is asked for; Connect Kit asks for 1024.
 const MAX_PIECE: usize = 16 * 1024;
@@ -38,6 +39,17 @@ pub(super) fn answer(
 ) -> Result<Answer, RpcError> {
     let request = RpcRequest::parse(payload)?;
     shared.gateway.count(request.action.as_str());
+    let show = |direction, bytes: &[u8]| {
+        shared.tapped(|| Tapped {
+            who: device.id.to_string(),
+            direction,
+            what: format!("MQTT call {}", request.action),
+            sequence: None,
+            bytes: bytes.len(),
+            body: bytes.to_vec(),
+        });
+    };
+    show(Direction::In, payload);
     let reply = if request.action.as_str() == DOWNLOAD {
         match piece(shared, device, &request) {
             Ok(bytes) => {
@@ -50,7 +62,9 @@ pub(super) fn answer(
         let version = request.version.as_deref();
         actions::answer(shared, &Asked { device, link, action: &request.action, version, body: &body })
     };
-    RpcResponse { id: request.id, reply }.to_json().map(|json| Answer::Response(json.into()))
+    let json = RpcResponse { id: request.id, reply }.to_json()?;
+    show(Direction::Out, json.as_ref());
+    Ok(Answer::Response(json.into()))
 }
 
 #[derive(Deserialize)]

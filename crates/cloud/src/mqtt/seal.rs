@@ -8,6 +8,7 @@ use super::owner::Owner;
 use crate::backend::{Generation, Registration};
 use crate::listen::{Link, Over};
 use crate::shared::Shared;
+use crate::tap::{Direction, Tapped};
 
 /// Why a message was not sealed.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,27 @@ pub(super) fn seal(
     let json = message.to_json()?;
     let mut out = Vec::new();
     codec.seal(envelope, Stamp::cloud(sequence), &json, &mut OsEntropy::new(), &mut out)?;
+    let bytes = out.len();
+    shared.tapped(|| Tapped {
+        who: owner.who().to_owned(),
+        direction: Direction::Out,
+        what: named(envelope, &json),
+        sequence: Some(sequence.into()),
+        bytes,
+        body: json,
+    });
     Ok(out.into())
+}
+
+/// What a message is called by those who look: `MQTT 2.2 protocol 4`.
+pub(super) fn named(envelope: Envelope, json: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        protocol: u32,
+    }
+    let number =
+        serde_json::from_slice::<Numbered>(json).map_or_else(|_| "?".to_owned(), |n| n.protocol.to_string());
+    format!("MQTT {envelope} protocol {number}")
 }
 
 /// The envelope of a device of which we have not heard a message yet: by its generation, else by how it came and what its

@@ -22,6 +22,7 @@ use super::inbox::{Ask, ending};
 use super::strangers::Strangers;
 use super::task::Lines;
 use crate::bus::Bus;
+use crate::console::Console;
 use crate::model::{
     CommandId, CommandOptions, DeviceView, Edit, Ended, Found, Home, HubStatus, NewDevice, Problem,
     ProblemKind, Stranger, Verdict,
@@ -79,6 +80,10 @@ impl Home for Hub {
 
     fn bus(&self) -> &Arc<Bus> {
         &self.bus
+    }
+
+    fn console(&self) -> &Console {
+        &self.console
     }
 
     fn store(&self) -> &Arc<dyn Store> {

@@ -10,6 +10,7 @@
 //! | `lan` | the connections that we hold to devices |
 //! | `cloud` | the connections that devices hold to our cloud |
 //! | `finder` | beacons, scans, examinations |
+//! | `secrets` | what the console hides |
 //! | `strangers` | who was heard and is not in the book |
 //! | `home` | [`Home`](crate::model::Home): what the doors call |
 //! | `edit` | changes of the book that people ask for |
@@ -27,6 +28,7 @@ mod inbox;
 mod lan;
 mod outcome;
 mod roster;
+mod secrets;
 mod start;
 mod strangers;
 mod task;
@@ -45,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::Bus;
+use crate::console::Console;
 use crate::store::{Store, Writer};
 use cloud::CloudLine;
 use finder::Finder;
@@ -63,6 +66,7 @@ pub struct Hub {
     price_milli: Option<i64>,
     started_ms: u64,
     bus: Arc<Bus>,
+    console: Console,
     store: Arc<dyn Store>,
     writer: Writer,
     book: Arc<BookBackend>,

@@ -21,9 +21,11 @@ use super::finder::Finder;
 use super::inbox::Inbox;
 use super::lan::Lan;
 use super::roster::{Parts, Roster};
+use super::secrets::BookKeeper;
 use super::task::{Brain, Lines};
 use super::views::Views;
 use crate::bus::Bus;
+use crate::console::Console;
 use crate::core::{Action, Core, Settings};
 use crate::model::Seq;
 use crate::profile::{Definition, DefinitionError, Definitions};
@@ -159,7 +161,12 @@ impl Hub {
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let (inbox, outbox) = Inbox::new();
         let (bus, views) = (Arc::new(Bus::new(last)), Arc::new(Views::default()));
-        let lan = Arc::new(Lan::new(config.lan, inbox.clone(), Arc::clone(&book), clock, tasks.clone()));
+        let console = Console::new(BookKeeper(Arc::clone(&book)), move || clock.unix_ms());
+        if let Some(cloud) = &cloud {
+            cloud.set_tap(Arc::new(console.clone()));
+        }
+        let tap = Arc::new(console.clone());
+        let lan = Arc::new(Lan::new(config.lan, tap, inbox.clone(), Arc::clone(&book), clock, tasks.clone()));
         let roster = Arc::new(Roster::new(Parts {
             book: Arc::clone(&book),
             inbox: inbox.clone(),
@@ -221,6 +228,7 @@ impl Hub {
             price_milli: config.price_milli,
             started_ms: clock.unix_ms(),
             bus,
+            console,
             store,
             writer,
             book,

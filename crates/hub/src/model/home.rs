@@ -12,6 +12,7 @@ use landfall_proto::lan::Version;
 
 use super::{CommandOptions, DeviceView, Ended, Problem};
 use crate::bus::Bus;
+use crate::console::Console;
 use crate::store::Store;
 
 /// A device to be added by hand.
@@ -167,6 +168,9 @@ pub trait Home: Send + Sync + 'static {
 
     /// Changes.
     fn bus(&self) -> &Arc<Bus>;
+
+    /// What devices and hub say to each other.
+    fn console(&self) -> &Console;
 
     /// The memory.
     fn store(&self) -> &Arc<dyn Store>;

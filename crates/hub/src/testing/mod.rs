@@ -15,6 +15,7 @@ use landfall_proto::lan::Version;
 use landfall_proto::schema::{Access, DpKind, DpSpec, Schema};
 
 use crate::bus::Bus;
+use crate::console::{Console, Keeper};
 use crate::model::{
     Change, CommandId, CommandOptions, DeviceView, Edit, Ended, EnergyView, Facts, Found, HeardBy, Home,
     HubStatus, Line, LineState, LineView, MilliWattHours, Missing, NewDevice, Origin, Outcome, PointView,
@@ -43,9 +44,19 @@ pub const START_MS: u64 = 1_772_366_400_000;
 pub struct FakeHome {
     state: Mutex<State>,
     bus: Arc<Bus>,
+    console: Console,
     store: Arc<dyn Store>,
     memory: Arc<Memory>,
     now_ms: AtomicU64,
+}
+
+/// What the doors' tests put into the console holds none.
+struct NoSecrets;
+
+impl Keeper for NoSecrets {
+    fn secrets(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +89,7 @@ impl FakeHome {
         Arc::new(Self {
             state: Mutex::new(state),
             bus: Arc::new(bus),
+            console: Console::new(NoSecrets, || START_MS),
             store: Arc::clone(&memory) as Arc<dyn Store>,
             memory,
             now_ms: AtomicU64::new(START_MS),
@@ -210,6 +222,10 @@ impl Home for FakeHome {
 
     fn bus(&self) -> &Arc<Bus> {
         &self.bus
+    }
+
+    fn console(&self) -> &Console {
+        &self.console
     }
 
     fn store(&self) -> &Arc<dyn Store> {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use landfall_proto::dp::Dps;
 use landfall_proto::id::{Cid, LocalKey};
 use landfall_proto::lan::Version;
-use landfall_proto::lan::session::{CloseReason, Config, RequestId, Session};
+use landfall_proto::lan::session::{CloseReason, Config, RequestId, Session, Tap};
 use landfall_proto::schema::Schema;
 use landfall_proto::{Entropy, Now};
 
@@ -105,6 +105,7 @@ pub struct Line {
     waiting: usize,
     points: Points,
     out: VecDeque<Output>,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 impl Line {
@@ -143,9 +144,15 @@ impl Line {
             waiting: 0,
             points: Points::default(),
             out: VecDeque::new(),
+            tap: None,
         };
         line.connect(now);
         line
+    }
+
+    /// From the next connection on this is told of its frames, decoded, while it wants to be.
+    pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
+        self.tap = Some(tap);
     }
 
     /// The version in use, once known.
@@ -251,7 +258,10 @@ impl Line {
             return;
         }
         self.connection = self.connection.wrapping_add(1);
-        let session = Box::new(Session::new(Arc::clone(&self.session_config), now, entropy));
+        let mut session = Box::new(Session::new(Arc::clone(&self.session_config), now, entropy));
+        if let Some(tap) = &self.tap {
+            session.set_tap(Arc::clone(tap));
+        }
         let open = Open {
             session,
             since: now.mono,

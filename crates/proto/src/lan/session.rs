@@ -14,8 +14,10 @@ use crate::id::{Cid, DeviceId, LocalKey};
 
 mod driver;
 mod flight;
+mod tap;
 
 pub use driver::Session;
+pub use tap::{Frame, Going, Tap, Told};
 
 /// Times of a session (lan.md 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

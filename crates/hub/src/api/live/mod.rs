@@ -1,6 +1,7 @@
 //! Changes as they happen. A client that was away says the number that it saw last, and goes on from there; when too much
 //! was missed it is told so (`gap`), and reads the devices anew.
 
+pub(super) mod console;
 mod message;
 
 pub(super) mod sse;

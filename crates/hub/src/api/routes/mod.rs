@@ -93,6 +93,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(export::json_lines))
         .routes(routes!(live::sse::events))
         .routes(routes!(live::ws::socket))
+        .routes(routes!(live::console::console))
         .routes(routes!(hub::status))
         .routes(routes!(hub::settings))
         .routes(routes!(hub::document))

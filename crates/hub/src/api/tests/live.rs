@@ -116,6 +116,50 @@ async fn events_are_numbered_and_go_on_where_a_client_was() {
 }
 
 #[tokio::test]
+async fn the_console_shows_frames_of_one_device_or_of_all_to_admins() {
+    use landfall_cloud::tap::{Direction, Tap as _, Tapped};
+    let door = Door::open().await;
+    let path = format!("/api/v1/console?device={PLUG}");
+    assert_eq!(door.get(&path).await.problem(403), "token.scope");
+    let told = door.ask("GET", "/api/v1/console?device=nobody", &door.admin, None).await;
+    assert_eq!(told.problem(404), "device.unknown");
+    let console = crate::model::Home::console(&*door.home);
+    assert!(!landfall_cloud::tap::Tap::wanted(console));
+    let as_admin = |r: Builder| r.header("authorization", format!("Bearer {}", door.admin));
+    let mut all = Events::open_as(&door, "/api/v1/console", as_admin).await;
+    let mut one = Events::open_as(&door, &path, as_admin).await;
+    for events in [&mut all, &mut one] {
+        assert_eq!(events.next().await.unwrap().kind, "hello");
+    }
+    let said = |who: &str, n| Tapped {
+        who: who.to_owned(),
+        direction: Direction::Out,
+        what: "HTTP tuya.device.active".into(),
+        sequence: Some(n),
+        bytes: 30,
+        body: br#"{"result":{"localKey":"0123456789abcdef","devId":"x"}}"#.to_vec(),
+    };
+    console.said(said(LIGHT, 1));
+    console.said(said(PLUG, 2));
+    let first = all.next().await.unwrap();
+    let wanted = json!({
+        "at_ms": crate::testing::START_MS, "device": LIGHT, "line": "cloud", "direction": "out",
+        "what": "HTTP tuya.device.active", "seq": 1, "bytes": 30,
+        "body": {"result": {"localKey": "(hidden)", "devId": "x"}},
+    });
+    assert_eq!((first.kind.as_str(), first.data), ("frame", wanted));
+    assert_eq!(all.next().await.unwrap().data["seq"], 2);
+    assert_eq!(one.next().await.unwrap().data["seq"], 2, "the other one's is not for it");
+    drop((all, one));
+    let closed = async {
+        while landfall_cloud::tap::Tap::wanted(console) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.expect("it costs nothing once nobody looks");
+}
+
+#[tokio::test]
 async fn a_gap_is_told_and_the_stream_goes_on() {
     let door = Door::open_with(FakeHome::with_bus(Bus::with_capacity(Seq(0), 4)), |_| {}).await;
     for n in 0..10 {

@@ -46,6 +46,7 @@ fn needs() -> BTreeMap<&'static str, Option<Scope>> {
         ("GET /api/v1/export.csv", Some(Read)),
         ("GET /api/v1/export.jsonl", Some(Read)),
         ("GET /api/v1/events", Some(Read)),
+        ("GET /api/v1/console", Some(Admin)),
         ("GET /api/v1/ws", Some(Read)),
         ("GET /api/v1/status", Some(Read)),
         ("GET /api/v1/config", Some(Read)),
@@ -100,7 +101,9 @@ fn routes() -> Vec<(String, String, String)> {
 
 /// Streams have no end to wait for.
 fn is_stream(route: &str) -> bool {
-    route.ends_with("/events") && !route.contains("{device}") || route.ends_with("/ws")
+    route.ends_with("/events") && !route.contains("{device}")
+        || route.ends_with("/ws")
+        || route.ends_with("/console")
 }
 
 #[test]

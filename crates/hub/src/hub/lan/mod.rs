@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use landfall_cloud::book_backend::BookBackend;
 use landfall_cloud::clock::Clock;
-use landfall_link::{Device, DeviceNews, Link, LinkConfig, SetOptions, State, Subscription};
+use landfall_link::{Device, DeviceNews, Link, LinkConfig, SetOptions, State, Subscription, Tap};
 use landfall_proto::dp::DpId;
 use landfall_proto::id::{Cid, DeviceId, LocalKey};
 use landfall_proto::lan::Version;
@@ -84,12 +84,14 @@ pub(super) struct Lan {
 impl Lan {
     pub(super) fn new(
         on: bool,
+        tap: Arc<dyn Tap>,
         inbox: Inbox,
         book: Arc<BookBackend>,
         clock: Clock,
         tasks: TaskTracker,
     ) -> Self {
-        let link = on.then(|| Link::new(LinkConfig { news_capacity: NEWS, ..LinkConfig::default() }));
+        let config = LinkConfig { news_capacity: NEWS, ..LinkConfig::default() };
+        let link = on.then(|| Link::with_tap(config, tap));
         let (ends, got) = mpsc::channel(ENDS);
         // From the start, so that nothing is missed.
         let ears = link.as_ref().map(|link| Ears { news: link.subscribe(), ends: got });

@@ -2,5 +2,6 @@
 
 mod book;
 mod cloud;
+mod console;
 mod lan;
 mod world;

@@ -11,6 +11,7 @@ use super::super::frame::{FrameReader, FramingError, Item, MAX_LENGTH_CLIENT, Ra
 use super::super::negotiation::{self, NONCE_LEN, RespError};
 use super::super::version::{Framing, Version};
 use super::flight::{self, Awaits, Flight};
+use super::tap::{Frame, Going, Tap, Told};
 use super::{Answer, CloseReason, Config, Event, Origin, Output, Request, RequestError, RequestId};
 use crate::{Entropy, Now, Role};
 
@@ -59,6 +60,7 @@ struct Inner {
     heard: bool,
     proven: bool,
     partial_since: Option<Duration>,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 #[derive(Debug)]
@@ -122,8 +124,14 @@ impl Session {
             heard: false,
             proven: false,
             partial_since: None,
+            tap: None,
         };
         Self { reader: FrameReader::new(dialect.framing, MAX_LENGTH_CLIENT), config, inner }
+    }
+
+    /// From now on this is told of each frame, decoded, while it wants to be.
+    pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
+        self.inner.tap = Some(tap);
     }
 
     /// The configuration.
@@ -267,6 +275,13 @@ impl Inner {
             .then(|| (frame.framing, frame.bytes.to_vec()));
         match self.codec.open(Role::Device, frame) {
             Ok(message) => {
+                self.show(Frame::new(
+                    Going::In,
+                    message.command,
+                    message.sequence,
+                    message.retcode,
+                    message.body,
+                ));
                 self.heard = true;
                 self.beat = None;
                 self.misses = 0;
@@ -290,12 +305,20 @@ impl Inner {
             }
             Err(OpenError::Integrity(e)) => self.on_integrity(config, e, spare),
             Err(OpenError::Undecryptable { command, sequence, .. }) => {
+                let frame = Frame::new(Going::In, command, sequence, None, &[]);
+                self.show(Frame { told: Told::Unreadable, ..frame });
                 self.heard = true;
                 self.beat = None;
                 self.misses = 0;
                 self.last_heard = now.mono;
                 self.on_foreign_key(config, command, sequence);
             }
+        }
+    }
+
+    fn show(&self, frame: Frame<'_>) {
+        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.wanted()) {
+            tap.frame(&frame);
         }
     }
 
@@ -594,6 +617,7 @@ impl Inner {
     ) -> Vec<u8> {
         self.sequence = self.sequence.wrapping_add(1);
         self.last_sent = now.mono;
+        self.show(Frame::new(Going::Out, command, self.sequence, None, body));
         let dialect = config.version.dialect();
         let message = Outgoing {
             sequence: self.sequence,
