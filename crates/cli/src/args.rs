@@ -12,11 +12,13 @@ use landfall_proto::lan::Version;
 pub(crate) mod cloud;
 pub(crate) mod install;
 pub(crate) mod run;
+pub(crate) mod token;
 
 pub(crate) use crate::via::Way;
 pub(crate) use cloud::Cloud;
 pub(crate) use install::{CheckInstall, Completions, Health, Man};
 pub(crate) use run::{Config, Run, Top};
+pub(crate) use token::Token;
 
 /// Talk to the Tuya devices of your home over your own network, without the vendor's cloud.
 #[derive(Debug, Parser)]
@@ -79,6 +81,9 @@ pub(crate) enum Command {
     CheckInstall(CheckInstall),
     /// Ask whether the hub of the data directory serves: exit code 0 when it does
     Health(Health),
+    /// Who may use the running hub: tokens for programs and browsers
+    #[command(subcommand)]
+    Token(Token),
     /// Run virtual devices that other programs take for real
     Simulate(Simulate),
     /// Show a virtual home, live: no hardware needed

@@ -53,6 +53,7 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Config(c) => cmd::config::run(context, c),
         Command::CheckInstall(c) => block_on(cmd::check_install::run(context, &c)),
         Command::Health(c) => block_on(cmd::health::run(context, &c)),
+        Command::Token(c) => block_on(cmd::token::run(context, c)),
         Command::Simulate(c) => block_on(cmd::simulate::run(context, &c)),
         Command::Demo(c) => block_on(cmd::demo::run(context, &c)),
         Command::Completions(c) => cmd::completions::run(&c),

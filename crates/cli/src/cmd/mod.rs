@@ -14,5 +14,6 @@ pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod set;
 pub(crate) mod simulate;
+pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod watch;

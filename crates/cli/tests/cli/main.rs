@@ -13,5 +13,6 @@ mod doctor;
 mod harness;
 mod install;
 mod simulate;
+mod token;
 mod usage;
 mod watch;
