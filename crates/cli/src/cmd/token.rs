@@ -96,7 +96,9 @@ async fn add(context: &Context, client: &mut Client, a: &TokenAdd) -> Outcome {
     let told = match to_file {
         Some(path) => landfall_book::store::replace_file(path, format!("{token}\n").as_bytes())
             .with_context(|| format!("can't write {}", path.display()))
-            .map_err(|error| Failure::Request { error, hint: None }),
+            .map_err(|error| {
+                Failure::with_hint(error, "the token was taken back; name a file where you may write one")
+            }),
         None => out::line(token),
     };
     if let Err(failure) = told {

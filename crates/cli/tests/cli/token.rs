@@ -35,7 +35,9 @@ fn tokens_are_made_once_listed_without_secrets_and_taken_back() {
     assert!(printed.stdout.starts_with("lf_") && printed.stdout.lines().count() == 1, "{printed:#?}");
     let listed = home.run(&["token", "list"]).ok().stdout;
     assert!(
-        listed.contains("tablet") && listed.contains("in 29 days") && listed.contains("script"),
+        listed.contains("tablet")
+            && (listed.contains("in 30 days") || listed.contains("in 29 days"))
+            && listed.contains("script"),
         "{listed}"
     );
     assert!(!listed.contains(secret));
@@ -45,14 +47,13 @@ fn tokens_are_made_once_listed_without_secrets_and_taken_back() {
     assert!(home.run(&["token", "revoke", "tablet"]).ok().stderr.contains("worth nothing"));
     home.run(&["token", "revoke", "tablet"]).failed(1, "there is no token \"tablet\"", "landfall token list");
     let first = list[0]["id"].as_str().unwrap();
-    home.run(&["token", "revoke", first]).failed(1, "the only admin token", "");
+    let last = home.run(&["token", "revoke", first]);
+    assert!(last.code == 1 && last.stderr.contains("the only admin token"), "{last:#?}");
     // Where it can't be written, none is left that nobody knows.
-    home.run(&["token", "add", "lost", "--output", "nowhere/token"]).failed(
-        1,
-        "can't write nowhere/token",
-        "",
-    );
+    let lost = home.run(&["token", "add", "lost", "--output", "nowhere/token"]);
+    lost.failed(1, "can't write nowhere/token", "the token was taken back");
     assert_eq!(home.run(&["token", "list", "--json"]).ok().json().as_array().unwrap().len(), 2);
-    home.run(&["token", "add", "x", "--scope", "root"]).failed(2, "invalid value 'root'", "");
+    let odd = home.run(&["token", "add", "x", "--scope", "root"]);
+    assert!(odd.code == 2 && odd.stderr.contains("invalid value 'root'"), "{odd:#?}");
     assert_eq!(hub.interrupt(), 0);
 }
