@@ -15,7 +15,7 @@ const { chromium } = load("playwright-core");
 const axe = load("axe-core");
 
 /** How long a condition may take to come true, in ms. The machine may be busy. */
-export const PATIENCE = 15_000;
+export const PATIENCE = 25_000;
 
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 const DESKTOP = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1 };
@@ -149,7 +149,7 @@ export class Visit {
     if (this.page.url().startsWith(this.url)) {
       await this.page.evaluate((to) => { location.hash = to; }, hash);
     } else {
-      await this.page.goto(`${this.url}/${hash}`);
+      await this.page.goto(`${this.url}/${hash}`, { waitUntil: "domcontentloaded" });
     }
     await this.page.locator("main h1, main h2").first().waitFor();
   }

@@ -23,10 +23,10 @@ export default async function protocol(at) {
     return own.some((h) => h.includes("→") && /CONTROL/.test(h)) && own.some((h) => h.includes("←"));
   });
   await at.until("frames have bodies", async () => (await page.locator(".frame pre").count()) > 0);
-  await at.shot("page-console", "desktop dark");
+  await at.shot("page-console", "desktop dark", { clip: { x: 244, y: 0, width: 1036, height: 500 } });
   await at.secretsHidden();
 
-  await page.getByLabel("Device", { exact: true }).selectOption(plug.id);
+  await page.locator("[name=console-device]").selectOption(plug.id);
   await at.until("the others are gone", async () => (await heads()).every((h) => h.includes("Workshop plug")));
   await set(!plug.state.switch_1);
   await set(plug.state.switch_1);
