@@ -20,7 +20,7 @@ export default async function tokens(at) {
   at.equal(await ask("/backup", "POST"), 403, "what it may not");
   await dialog.getByRole("button", { name: "I have it" }).click();
   await dialog.waitFor({ state: "detached" });
-  at.check(!(await at.everything()).includes(secret), "it is shown this once");
+  await at.until("it is shown this once", async () => !(await at.everything()).includes(secret));
 
   const own = page.locator(".token").filter({ hasText: name });
   await own.getByText("may look").waitFor();
