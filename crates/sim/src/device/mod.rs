@@ -236,6 +236,12 @@ impl VirtualDevice {
         self.units.iter().find(|u| u.cid.as_ref() == cid).map(|u| u.model.points().values())
     }
 
+    /// What flowed through the device or a sub-device since it was made, in watt-hours, up to when it was last let
+    /// [run](Self::catch_up): the truth to judge kWh by that others make of its reports. `None`: it measures none.
+    pub fn flowed(&self, cid: Option<&Cid>) -> Option<f64> {
+        self.units.iter().find(|u| u.cid.as_ref() == cid)?.model.flowed()
+    }
+
     /// How many clients are connected.
     pub fn clients(&self) -> usize {
         self.connections.len()

@@ -33,6 +33,8 @@ pub(super) struct Meter {
     reported: Option<Duration>,
     /// Watt-hours since they were last taken.
     energy: f64,
+    /// Watt-hours since the device was made: what nobody but the simulator knows.
+    flowed: f64,
 }
 
 /// One sample in the units of the points: mA, 0.1 W, 0.1 V.
@@ -45,7 +47,7 @@ struct Reading {
 
 impl Meter {
     pub(super) fn new(dps: MeterPoints, around: Surroundings, now: Duration) -> Self {
-        Self { dps, around, sampled: now, reported: None, energy: 0.0 }
+        Self { dps, around, sampled: now, reported: None, energy: 0.0, flowed: 0.0 }
     }
 
     pub(super) fn next_tick(&self) -> Duration {
@@ -90,7 +92,9 @@ impl Meter {
             let mut at = self.sampled.as_secs_f64() + step / 2.0;
             let end = now.as_secs_f64();
             while at < end {
-                self.energy += self.draw(Duration::from_secs_f64(at)).watts * step / 3_600.0;
+                let watt_hours = self.draw(Duration::from_secs_f64(at)).watts * step / 3_600.0;
+                self.energy += watt_hours;
+                self.flowed += watt_hours;
                 at += step;
             }
         }
@@ -105,6 +109,11 @@ impl Meter {
         let whole = self.energy.floor();
         self.energy -= whole;
         Some(rounded(whole))
+    }
+
+    /// What flowed since the device was made, in watt-hours.
+    pub(super) fn flowed(&self) -> f64 {
+        self.flowed
     }
 
     fn draw(&self, at: Duration) -> Draw {
@@ -199,7 +208,9 @@ mod tests {
         assert!((slow.energy - fast.energy).abs() < 0.1, "{} {}", slow.energy, fast.energy);
         assert!((9.0..9.5).contains(&slow.energy));
         fast.count(false, secs(7_200));
+        let flowed = fast.flowed();
         assert_eq!(fast.take_energy(5.0), Some(9));
+        assert!((9.0..9.5).contains(&flowed) && fast.flowed() == flowed, "what was told did flow");
         assert_eq!(fast.take_energy(5.0), None);
     }
 }

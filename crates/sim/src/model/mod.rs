@@ -59,6 +59,12 @@ pub trait DeviceModel: fmt::Debug + Send {
         false
     }
 
+    /// What flowed through it since it was made, in watt-hours, up to the last tick: the truth, which no report shows.
+    /// `None`: it measures none.
+    fn flowed(&self) -> Option<f64> {
+        None
+    }
+
     /// Mains power comes back after a cut.
     fn power_up(&mut self, now: Duration) {
         let _ = now;

@@ -112,6 +112,10 @@ impl DeviceModel for Plug {
         self.meter.measure(&mut self.points, on, now);
     }
 
+    fn flowed(&self) -> Option<f64> {
+        Some(self.meter.flowed())
+    }
+
     fn press(&mut self, n: u8, now: Duration) -> bool {
         let Some(switch) =
             usize::from(n).checked_sub(1).and_then(|i| self.countdowns.get(i)).map(Countdown::switch)
