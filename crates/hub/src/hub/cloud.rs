@@ -74,6 +74,8 @@ impl CloudLine {
         if !self.look(&roster).await {
             return;
         }
+        // Those that came before we listened have told their state to nobody.
+        self.ask(&roster);
         let mut dropped = 0;
         loop {
             let on = tokio::select! {
@@ -106,13 +108,18 @@ impl CloudLine {
         tracing::warn!(lost, "events of the cloud were dropped; all devices are looked at anew");
         self.inbox.lost(lost);
         let on = self.look(roster).await;
+        self.ask(roster);
+        on
+    }
+
+    /// Asks everybody who is there for all points.
+    fn ask(&self, roster: &Roster) {
         for device in roster.own_ids() {
             // A device that is gone meanwhile needs no question.
             if self.shared.devices.is_connected(&device) && !self.refresh(&device, Vec::new()) {
                 tracing::debug!(%device, "it was not asked for its points");
             }
         }
-        on
     }
 
     /// Tells who is logged in and who is not. False when the hub is ending.
