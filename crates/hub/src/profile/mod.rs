@@ -12,6 +12,7 @@
 //! | [`import`] | what other programs and the vendor write |
 //! | [`layer`] | what one source says, and how several become one definition |
 //! | [`registry`] | all sources: built in, of the owner, of the book |
+//! | [`tuya_local`] | a definition as a device file of tuya-local |
 //! | [`number`] | exact decimals |
 //! | [`names`] | what people call points |
 
@@ -28,6 +29,7 @@ mod names;
 mod number;
 mod registry;
 mod source;
+mod tuya_local;
 
 pub(crate) use attribute::{Attribute, Cover, Light};
 pub(crate) use convert::label;

@@ -297,6 +297,59 @@ fn an_exported_definition_reads_back_as_the_same() {
     }
 }
 
+/// Values alike: what others divide may end in another digit.
+fn alike(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => (a - b).abs() < 1e-9 * a.abs().max(1.0),
+        _ => a == b,
+    }
+}
+
+#[test]
+fn a_device_file_of_tuya_local_reads_back_and_says_the_same() {
+    let product = landfall_proto::id::ProductId::new("keyproduct").unwrap();
+    for (made, heard) in samples() {
+        let text = made.to_tuya_local(Some(&product));
+        let file = import::tuya_local::read("written.yaml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert_eq!(file.products, [product.clone()], "{text}");
+        for entity in &file.entities {
+            assert!(entity.made.is_ok(), "{}: {:?}\n{text}", entity.what, entity.made);
+        }
+        // Every point is there, and takes what it took.
+        for (id, point) in &made.points {
+            let read = file.layer.points.get(id).and_then(|p| p.spec.as_ref());
+            let read = read.unwrap_or_else(|| panic!("{id} is missing\n{text}"));
+            let writable = |spec: &DpSpec| spec.access != Access::Ro;
+            assert_eq!(writable(read), writable(&point.spec), "{id}\n{text}");
+        }
+        // Read by it alone, it says the same under the same names.
+        let alone = super::layer::build(vec![file.layer], &heard);
+        let (ours, theirs) = (made.read(&heard), alone.read(&heard));
+        let mut same = 0;
+        for (name, value) in &ours {
+            let Some(other) = theirs.get(name) else { continue };
+            // Labels of bits, and what is packed into bytes, have no place there. Without a colour, brightness is a number as
+            // on the wire.
+            let packed = value.is_array() || value.is_object();
+            let bare = name == "brightness" && !text.contains("rgbhsv");
+            assert!(packed || bare || alike(value, other), "{name}: {value} and {other}\n{text}");
+            same += 1;
+        }
+        // A light without colours and a cover have names of their own there; a phase and blasters stay bytes.
+        let renamed = match made.class {
+            Class::Light | Class::Dimmer => 1,
+            Class::Cover => 2,
+            Class::Infrared => ours.len(),
+            _ => usize::from(ours.keys().any(|k| k.contains("phase"))) * 4,
+        };
+        assert!(same > 0 || renamed > 0, "{ours:?}\n{theirs:?}\n{text}");
+        assert!(ours.len() <= same + renamed, "{ours:?}\n{theirs:?}\n{text}");
+        // To readers of YAML 1.1, bare words like these are true and false.
+        let bare = |line: &str| line.ends_with(": off") || line.ends_with(": on") || line.ends_with(": no");
+        assert!(!text.lines().any(bare), "{text}");
+    }
+}
+
 #[test]
 fn every_class_is_recognised_by_its_points() {
     let classes: Vec<&str> = samples().iter().map(|(d, _)| d.class.word()).collect();

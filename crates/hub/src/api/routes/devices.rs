@@ -229,17 +229,42 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// In which form.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Form {
+    /// `json`; `toml`: as a profile of this program, to be edited and given back; `tuya-local`: as a device file of that
+    /// integration, YAML. `json` when missing.
+    format: Option<String>,
+}
+
 /// What a device's points mean, and where each fact came from.
 #[utoipa::path(get, path = "/api/v1/devices/{device}/definition", security(("bearer" = ["read"])),
-    params(("device" = String, Path, description = "Device id, former id or name.")),
-    responses((status = 200, description = "It.", body = DefinitionBody)))]
+    params(("device" = String, Path, description = "Device id, former id or name."), Form),
+    responses((status = 200, description = "It.", content(
+        (DefinitionBody = "application/json"), (String = "application/toml"), (String = "application/yaml")))))]
 pub(super) async fn definition(
     State(shared): Home,
     headers: HeaderMap,
     Path(device): Path<String>,
+    Query(form): Query<Form>,
 ) -> Answered<Response> {
     let view = shared.home.device(&device)?;
-    tagged(&headers, &DefinitionBody::from(&*view))
+    let (kind, text) = match form.format.as_deref() {
+        None | Some("json") => return tagged(&headers, &DefinitionBody::from(&*view)),
+        Some("toml") => ("application/toml", view.definition.to_toml()),
+        Some("tuya-local") => {
+            ("application/yaml", view.definition.to_tuya_local(view.facts.product_id.as_ref()))
+        }
+        Some(other) => {
+            return Err(Answer::bad(
+                "query.format",
+                format!("format={other:?} is none of json, toml, tuya-local"),
+            ));
+        }
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 /// A device's local key.

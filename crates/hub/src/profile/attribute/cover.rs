@@ -67,6 +67,11 @@ impl Dialect {
         }
     }
 
+    /// Words on the wire and the commands that they are.
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.words.into_iter().zip(COMMANDS).filter(|(word, _)| !word.is_empty())
+    }
+
     fn command(self, value: &DpValue) -> Option<&'static str> {
         let said = match value {
             DpValue::Bool(b) => b.to_string(),
