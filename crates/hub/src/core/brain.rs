@@ -67,7 +67,8 @@ impl Core {
         match action {
             Action::Devices(list) => self.devices(list, now, effects),
             Action::Restore { device, text } if !self.started => self.early.push((device, text)),
-            Action::Restore { device, text } => self.restore(&device, &text, now, effects),
+            Action::Restore { device, text } => self.restore(&device, &text, false, now, effects),
+            Action::Recall { device, text } => self.restore(&device, &text, true, now, effects),
             Action::Heard { device, cid, line, origin, dps, device_ms } => {
                 let report = Report { line, origin, dps, device_ms };
                 self.heard(&device, cid, report, now, effects);
@@ -176,12 +177,20 @@ impl Core {
         }
     }
 
-    pub(super) fn restore(&mut self, device: &DeviceId, text: &str, now: Moment, effects: &mut Vec<Effect>) {
+    /// Takes over what was saved; `late`: what was counted since the start is not in it.
+    pub(super) fn restore(
+        &mut self,
+        device: &DeviceId,
+        text: &str,
+        late: bool,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
         // A device that left the book keeps its history; nothing is to be restored of it.
         let Some(id) = self.resolve(device) else { return };
         match Saved::read(text) {
             Ok(saved) => {
-                self.with(&id, now, effects, |device, ctx| device.restore(saved, ctx));
+                self.with(&id, now, effects, |device, ctx| device.restore(saved, late, ctx));
             }
             Err(e) => {
                 let text = format!("what was saved of {device} is not used: {e}");

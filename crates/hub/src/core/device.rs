@@ -296,8 +296,8 @@ impl Device {
         self.dirty |= self.lane_mut(line).learn(outcome, now);
     }
 
-    /// Takes over what an earlier run saved.
-    pub(super) fn restore(&mut self, saved: Saved, ctx: &Ctx<'_>) {
+    /// Takes over what an earlier run saved; `late`: what was counted since the start comes on top of it.
+    pub(super) fn restore(&mut self, saved: Saved, late: bool, ctx: &Ctx<'_>) {
         let heard_ms = saved.heard_ms();
         self.heard_ms = self.heard_ms.max(heard_ms);
         if self.known.facts.sleeper
@@ -309,15 +309,22 @@ impl Device {
         self.points.restore(points);
         self.points.define(&self.known.definition);
         if let Some(saved) = energy {
-            self.energy.get_or_insert_with(|| Account::new(ctx.calendar)).restore(saved);
-            // How it stood is no change.
-            if let Some(view) = self.energy_view(ctx)
+            let account = self.energy.get_or_insert_with(|| Account::new(ctx.calendar));
+            if late {
+                account.recall(saved);
+            } else {
+                account.restore(saved);
+            }
+            // How it stood is no change; that it is known again is one.
+            if !late
+                && let Some(view) = self.energy_view(ctx)
                 && let Some(account) = &mut self.energy
             {
                 account.known(view);
             }
         }
         self.dirty = true;
+        self.save |= late;
     }
 
     /// Takes over the state of a former id that was kept as a device of its own.

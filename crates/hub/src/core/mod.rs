@@ -74,6 +74,14 @@ pub enum Action {
         /// JSON.
         text: String,
     },
+    /// The same, read late: the store was away at the start. What was counted meanwhile comes on top of it. Once for each
+    /// device at most.
+    Recall {
+        /// The device.
+        device: DeviceId,
+        /// JSON.
+        text: String,
+    },
     /// Points were reported.
     Heard {
         /// The device; of a sub-device its gateway.

@@ -48,7 +48,7 @@ impl Core {
             self.lead(&gateway, now, effects);
         }
         for (id, text) in std::mem::take(&mut self.early) {
-            self.restore(&id, &text, now, effects);
+            self.restore(&id, &text, false, now, effects);
         }
     }
 

@@ -29,7 +29,8 @@ use crate::console::Console;
 use crate::core::{Action, Core, Settings};
 use crate::model::Seq;
 use crate::profile::{Definition, DefinitionError, Definitions};
-use crate::store::{Health, Store, StoreError, Writer};
+use crate::store::writer::in_words;
+use crate::store::{Health, Remembered, Store, StoreError, Writer};
 
 /// Numbers of changes that are left out after a restart: those of changes that were told and not stored before a crash must
 /// not come again.
@@ -152,11 +153,14 @@ impl Hub {
         cloud: Option<Arc<Shared>>,
     ) -> Result<Arc<Self>, StartError> {
         let definitions = Definitions::open(config.definitions.as_deref())?;
-        let remembered = store.remembered().await?;
-        let last = match remembered.last {
-            Seq(0) => Seq(0),
-            Seq(last) => Seq(last.saturating_add(UNSTORED)),
+        let remembered = remembered(&*store, &writer).await?;
+        let last = match remembered.as_ref().map(|r| r.last) {
+            Some(Seq(0)) => Seq(0),
+            Some(Seq(last)) => Seq(last.saturating_add(UNSTORED)),
+            // No home has told so many changes as there are milliseconds since 1970.
+            None => Seq(clock.unix_ms()),
         };
+        let late = remembered.is_none();
         let (lines_end, end, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let (inbox, outbox) = Inbox::new();
@@ -200,7 +204,7 @@ impl Hub {
             waiting: HashMap::new(),
             unknown: Arc::clone(&unknown),
         };
-        let saved = remembered.saved.into_iter();
+        let saved = remembered.map(|r| r.saved).unwrap_or_default().into_iter();
         let restore = saved.map(|s| Action::Restore { device: s.device.as_ref().clone(), text: s.text });
         brain.begin(restore.chain(std::iter::once(roster.first())));
         let brain = tokio::spawn(brain.run(end.clone()));
@@ -222,6 +226,9 @@ impl Hub {
         spawn(Box::pin(Arc::clone(&roster).follow(unknown)));
         spawn(Box::pin(Arc::clone(&finder).run()));
         spawn(Box::pin(tell_health(writer.clone(), inbox.clone())));
+        if late {
+            spawn(Box::pin(recall(Arc::clone(&store), writer.clone(), inbox.clone())));
+        }
         Ok(Arc::new(Self {
             clock,
             zone: config.zone,
@@ -268,6 +275,48 @@ impl Hub {
         }
         self.store.close().await;
     }
+}
+
+/// Between two tries to reach a store that was away at the start: doubled each time, up to the longest.
+const FIRST_TRY: Duration = Duration::from_millis(250);
+const LONGEST_TRY: Duration = Duration::from_secs(30);
+
+/// What an earlier run kept. `None`: the database is a server that is away, and control does not wait for it: nothing is
+/// written until it has told. A file that can't be read is not away; somebody has to look at it.
+async fn remembered(store: &dyn Store, writer: &Writer) -> Result<Option<Remembered>, StoreError> {
+    match store.remembered().await {
+        Ok(remembered) => Ok(Some(remembered)),
+        Err(error @ StoreError::Database { .. }) if store.is_remote() => {
+            let error = in_words(&error);
+            tracing::error!(%error, "the history is away; the hub starts without it and goes on trying");
+            writer.hold(format!("it was away at the start: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits for a store that was away at the start; then the brain is told what it remembers, and what waits is written.
+async fn recall(store: Arc<dyn Store>, writer: Writer, inbox: Inbox) {
+    let mut wait = FIRST_TRY;
+    let remembered = loop {
+        tokio::time::sleep(wait).await;
+        match store.remembered().await {
+            Ok(remembered) => break remembered,
+            Err(error) => {
+                tracing::debug!(%error, "the history is still away");
+                wait = (wait * 2).min(LONGEST_TRY);
+            }
+        }
+    };
+    for row in remembered.saved {
+        if !inbox.act(Action::Recall { device: row.device.as_ref().clone(), text: row.text }).await {
+            return;
+        }
+    }
+    // Not before all of it is taken in: what is written then knows of it.
+    inbox.settle().await;
+    writer.release();
 }
 
 /// Tells when the store fails and when it is well again.

@@ -17,7 +17,7 @@ use super::lan::Lan;
 use super::views::Views;
 use crate::bus::Bus;
 use crate::core::{Action, Core, Effect, Moment};
-use crate::model::{Change, CommandId, DeviceView, Line, Outcome};
+use crate::model::{Change, CommandId, DeviceView, Line, MilliWattHours, Outcome};
 use crate::store::{SavedRow, Writer};
 
 /// Messages that are taken in together: their changes go out, and into the store's queue, in one go.
@@ -165,6 +165,7 @@ impl Brain {
 
     fn take_in(&mut self, message: Message, turn: &mut Turn, reached: &mut Vec<oneshot::Sender<()>>) {
         match message {
+            Message::Act(Action::Recall { device, text }) => self.recall(device, text, turn),
             Message::Act(action) => self.apply(action, turn),
             Message::Reached(tell) => reached.push(tell),
         }
@@ -174,6 +175,22 @@ impl Brain {
         let Ask { id, device, dps, options, tell } = ask;
         self.waiting.insert(id, tell);
         self.apply(Action::Command { id, device, dps, options }, turn);
+    }
+
+    /// What an earlier run kept is read late. Totals that wait for the store were counted without it.
+    fn recall(&mut self, device: DeviceId, text: String, turn: &mut Turn) {
+        self.carry_out(turn);
+        let total = |core: &Core| {
+            let energy = core.view(&device).and_then(|view| view.energy);
+            energy.map_or(0, |energy| energy.total.0)
+        };
+        let before = total(&self.core);
+        self.core.apply(
+            Action::Recall { device: device.clone(), text },
+            moment(self.clock),
+            &mut turn.effects,
+        );
+        self.writer.raise(&device, MilliWattHours(total(&self.core) - before));
     }
 
     fn apply(&mut self, action: Action, turn: &mut Turn) {

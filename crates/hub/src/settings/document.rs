@@ -58,6 +58,8 @@ database = "landfall"
 user = "landfall"
 password_file = ""
 tls = "verify"
+# The authority that signs its certificate (PEM), where this system trusts none that does; for "verify".
+ca_file = ""
 # Every change is kept so many days; hours and days are kept for ever.
 raw_days = 30
 

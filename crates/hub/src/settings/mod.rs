@@ -189,6 +189,8 @@ pub struct StoreSettings {
     pub password_file: PathBuf,
     /// PostgreSQL: `require` (encrypted), `verify` (and its certificate checked) or `off`.
     pub tls: StoreTls,
+    /// PostgreSQL, with `verify`: the authority that signs its certificate, PEM; empty: those that this system trusts.
+    pub ca_file: PathBuf,
     /// Every change is kept so many days; hours and days are kept for ever.
     pub raw_days: u32,
 }
@@ -204,6 +206,7 @@ impl Default for StoreSettings {
             user: "landfall".to_owned(),
             password_file: PathBuf::new(),
             tls: StoreTls::Verify,
+            ca_file: PathBuf::new(),
             raw_days: 30,
         }
     }

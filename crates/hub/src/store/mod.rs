@@ -7,7 +7,7 @@ mod rows;
 mod settings;
 mod sql;
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;
 pub mod writer;
 
 use std::sync::Arc;
@@ -247,6 +247,11 @@ impl Retention {
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// `sqlite`, `postgresql`.
     fn kind(&self) -> &'static str;
+
+    /// Whether it is another program, that may be away for a while and come back by itself.
+    fn is_remote(&self) -> bool {
+        false
+    }
 
     /// What the core wants back.
     ///

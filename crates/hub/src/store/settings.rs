@@ -36,6 +36,8 @@ pub struct PostgresSettings {
     pub password: Option<Password>,
     /// TLS.
     pub tls: StoreTls,
+    /// The authority that signs the server's certificate, PEM, where it is none that this system trusts.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl PostgresSettings {
@@ -113,10 +115,36 @@ pub fn configured(settings: &StoreSettings, data: &Path) -> Result<Arc<dyn Store
                 user: settings.user.clone(),
                 password,
                 tls: settings.tls,
+                ca_file: ca_file(settings, data)?,
             })
         }
     };
     Ok(open(&at, retention))
+}
+
+/// The authority of the server, where one is named. A check that was asked for and does not happen would be worse than none.
+fn ca_file(settings: &StoreSettings, data: &Path) -> Result<Option<PathBuf>, StoreError> {
+    if settings.ca_file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    if settings.tls != StoreTls::Verify {
+        return Err(StoreError::Settings(
+            "store.ca_file says who signs the server's certificate, but store.tls is not \"verify\", so nothing would be \
+             checked"
+                .to_owned(),
+        ));
+    }
+    let file = place(&settings.ca_file, data);
+    match std::fs::read_to_string(&file) {
+        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Ok(Some(file)),
+        Ok(_) => {
+            Err(StoreError::Settings(format!("store.ca_file: {} holds no PEM certificate", file.display())))
+        }
+        Err(source) => Err(StoreError::Database {
+            what: format!("can't read store.ca_file, {}", file.display()),
+            source: Box::new(source),
+        }),
+    }
 }
 
 /// A store at a place. Nothing is opened yet: each call does, until one can, so that a hub starts and controls while its
@@ -158,5 +186,24 @@ mod tests {
         settings.password_file = "secret".into();
         let error = configured(&settings, dir.path()).unwrap_err().to_string();
         assert!(error.contains("can't read the password file /"), "{error}");
+    }
+
+    #[test]
+    fn an_authority_is_a_file_with_a_certificate_and_for_checks_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = |tls| StoreSettings {
+            kind: StoreKind::Postgresql,
+            ca_file: "ca.pem".into(),
+            tls,
+            ..StoreSettings::default()
+        };
+        let refused = |tls| configured(&settings(tls), dir.path()).unwrap_err().to_string();
+        assert!(refused(StoreTls::Require).contains("not \"verify\""));
+        let missing = refused(StoreTls::Verify);
+        assert!(missing.contains("store.ca_file") && missing.contains("/ca.pem"), "{missing}");
+        std::fs::write(dir.path().join("ca.pem"), "nothing").unwrap();
+        assert!(refused(StoreTls::Verify).ends_with("holds no PEM certificate"));
+        std::fs::write(dir.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+        assert_eq!(configured(&settings(StoreTls::Verify), dir.path()).unwrap().kind(), "postgresql");
     }
 }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod postgres;
+pub(crate) mod server;
 mod sqlite;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::rows::{Row, rows};
 use super::{Batch, EnergyRow, EventRow, PointRow, SavedRow, Store, StoreError, StoreStatus};
-use crate::model::{Change, Seq};
+use crate::model::{Change, MilliWattHours, Seq};
 
 /// How the writer works.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,8 @@ struct Waiting {
     /// Requests for writing at once.
     requests: u64,
     closing: bool,
+    /// Nothing is written before the store has told what it remembers; why not.
+    held: Option<String>,
     error: Option<String>,
     tidy_error: Option<String>,
     on_disk: Option<u64>,
@@ -175,6 +177,33 @@ impl Writer {
     /// Tells when the store begins to fail and when it is well again.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
+    }
+
+    /// Writes nothing from now on, because the store could not tell what it remembers: what it has must not be replaced by what
+    /// a hub makes that knows nothing of it. What is recorded waits, and the store is said to fail.
+    pub fn hold(&self, why: String) {
+        let mut waiting = self.shared.lock();
+        waiting.held = Some(why);
+        waiting.requests += 1;
+        drop(waiting);
+        self.shared.wake.notify_one();
+    }
+
+    /// Writes again, what waits at once.
+    pub fn release(&self) {
+        let mut waiting = self.shared.lock();
+        waiting.held = None;
+        waiting.requests += 1;
+        drop(waiting);
+        self.shared.wake.notify_one();
+    }
+
+    /// Adds to the totals of a device that wait: they were counted without what an earlier run had counted.
+    pub fn raise(&self, device: &DeviceId, by: MilliWattHours) {
+        let mut waiting = self.shared.lock();
+        for row in waiting.energy.iter_mut().filter(|row| *row.device == *device) {
+            row.total.0 = row.total.0.saturating_add(by.0);
+        }
     }
 
     /// Writes at once all that was recorded before. True when it is stored; false when the store fails, and it goes on
@@ -369,11 +398,17 @@ impl Task {
 
     /// Writes what waits, in one transaction.
     async fn write(&self) -> bool {
-        let batch = self.shared.lock().take();
+        let (batch, held) = {
+            let mut waiting = self.shared.lock();
+            (waiting.take(), waiting.held.clone())
+        };
         let patience = self.shared.limits.patience;
-        let result = match timeout(patience, self.store.append(&batch)).await {
-            Ok(result) => result.map_err(|e| in_words(&e)),
-            Err(_) => Err(format!("it did not answer within {} s", patience.as_secs())),
+        let result = match held {
+            Some(why) => Err(why),
+            None => match timeout(patience, self.store.append(&batch)).await {
+                Ok(result) => result.map_err(|e| in_words(&e)),
+                Err(_) => Err(format!("it did not answer within {} s", patience.as_secs())),
+            },
         };
         let mut waiting = self.shared.lock();
         match result {
@@ -428,7 +463,7 @@ impl Task {
 }
 
 /// An error with its causes.
-fn in_words(error: &StoreError) -> String {
+pub(crate) fn in_words(error: &StoreError) -> String {
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -301,12 +301,26 @@ impl Account {
         }
     }
 
+    /// Puts what was counted since the start on top of what an earlier run saved, of which this account did not know.
+    pub(in crate::core) fn recall(&mut self, saved: SavedAccount) {
+        self.total = self.total.saturating_add(saved.total);
+        self.integrated = self.integrated.saturating_add(saved.integrated);
+        self.days.follow(&saved.days);
+        self.months.follow(&saved.months);
+        self.resume(saved);
+    }
+
     /// Takes over what an earlier run saved. What was counted since the start stays.
     pub(in crate::core) fn restore(&mut self, saved: SavedAccount) {
         self.total = self.total.max(saved.total);
         self.integrated = self.integrated.max(saved.integrated);
         self.days.raise(&saved.days);
         self.months.raise(&saved.months);
+        self.resume(saved);
+    }
+
+    /// Goes on with what is not known better since the start.
+    fn resume(&mut self, saved: SavedAccount) {
         if self.ledger.owner.is_none() {
             self.ledger.owner = saved.owner.map(Line::from);
             self.ledger.remember(saved.times);

@@ -158,6 +158,13 @@ impl Buckets {
         self.0.len() <= KEPT && self.0.iter().all(|b| b.used >= 0)
     }
 
+    /// Puts these on top of earlier ones.
+    pub(super) fn follow(&mut self, earlier: &Self) {
+        for b in std::mem::replace(&mut self.0, earlier.0.clone()) {
+            self.add(b.key, b.used, b.cost);
+        }
+    }
+
     /// For each key the larger one of both: what is shown never falls.
     pub(super) fn raise(&mut self, other: &Self) {
         for b in &other.0 {

@@ -1,5 +1,6 @@
 //! The hub on real sockets, with virtual devices of `landfall-sim`.
 
+mod away;
 mod book;
 mod cloud;
 mod console;

@@ -166,6 +166,10 @@ impl Store for SqlStore {
         }
     }
 
+    fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Postgres(_))
+    }
+
     async fn remembered(&self) -> Result<Remembered, StoreError> {
         let open = self.open().await?;
         let what = "can't read what the hub remembered";

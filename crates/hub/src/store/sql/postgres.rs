@@ -40,9 +40,13 @@ fn options(settings: &PostgresSettings) -> PgConnectOptions {
         .ssl_mode(match settings.tls {
             StoreTls::Off => PgSslMode::Disable,
             StoreTls::Require => PgSslMode::Require,
-            StoreTls::Verify if settings.is_here() => PgSslMode::Prefer,
+            // On this machine nobody listens in, and few servers have a certificate for loopback.
+            StoreTls::Verify if settings.is_here() && settings.ca_file.is_none() => PgSslMode::Prefer,
             StoreTls::Verify => PgSslMode::VerifyFull,
         });
+    if let Some(file) = &settings.ca_file {
+        options = options.ssl_root_cert(file);
+    }
     if let Some(password) = &settings.password {
         options = options.password(password.expose());
     }

@@ -1,137 +1,28 @@
 //! The suite on a PostgreSQL that the test starts, and what only a server can do to us.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use landfall_cloud::clock::Clock;
-use sqlx::{Connection as _, PgConnection};
 
 use super::super::{Health, Password, Place, PostgresSettings, Retention, StoreError, Writer, open};
+use super::server::{PASSWORD, Server};
 use super::*;
 use crate::model::{Change, What};
 use crate::settings::StoreTls;
 
-const PASSWORD: &str = "pass word'with\"signs";
-
-/// A server of our own. It ends with us.
-struct Server {
-    bin: PathBuf,
-    dir: tempfile::TempDir,
-    port: u16,
-    process: Option<Child>,
-}
-
-/// Where the server's programs are.
-fn programs() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let places = std::env::split_paths(&path).chain(debian.map(|version| version.path().join("bin")));
-    places.into_iter().find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())
-}
-
 impl Server {
-    /// `None`, with a word, where there is no PostgreSQL.
-    fn start() -> Option<Self> {
-        let Some(bin) = programs() else {
-            assert!(
-                std::env::var_os("LANDFALL_CI").is_none(),
-                "NEED postgresql (apt-get install postgresql)"
-            );
-            eprintln!("skipped: NEED postgresql (apt-get install postgresql)");
-            return None;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("password"), PASSWORD).unwrap();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let mut server = Self { bin, dir, port, process: None };
-        if server.is_root() {
-            // It refuses to run as root.
-            let done = Command::new("chown").args(["-R", "nobody"]).arg(server.dir.path()).status().unwrap();
-            assert!(done.success());
-        }
-        let mut initdb = server.command("initdb");
-        initdb.args(["-U", "landfall", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", "--pwfile"]);
-        initdb.arg(server.dir.path().join("password"));
-        let done = initdb.arg("-D").arg(server.data()).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        server.run();
-        Some(server)
-    }
-
-    fn is_root(&self) -> bool {
-        use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata("/proc/self").unwrap().uid() == 0
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let program = self.bin.join(program);
-        if self.is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(program);
-            command.current_dir(self.dir.path());
-            command
-        } else {
-            Command::new(program)
-        }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    fn run(&mut self) {
-        let mut command = self.command("postgres");
-        command.arg("-D").arg(self.data());
-        for set in [
-            format!("port={}", self.port),
-            "listen_addresses=127.0.0.1".to_owned(),
-            format!("unix_socket_directories={}", self.dir.path().display()),
-            "fsync=off".to_owned(),
-        ] {
-            command.args(["-c", &set]);
-        }
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut told = BufReader::new(process.stderr.take().unwrap()).lines();
-        let ready = told.by_ref().map_while(Result::ok).any(|l| l.contains("ready to accept connections"));
-        assert!(ready, "it did not start");
-        // Its words shall not fill the pipe.
-        std::thread::spawn(move || told.map_while(Result::ok).for_each(drop));
-        self.process = Some(process);
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-
     fn settings(&self, database: &str) -> PostgresSettings {
         PostgresSettings {
             host: "127.0.0.1".to_owned(),
-            port: self.port,
+            port: self.port(),
             database: database.to_owned(),
             user: "landfall".to_owned(),
             password: Some(Password::new(PASSWORD)),
             tls: StoreTls::Verify,
+            ca_file: None,
         }
-    }
-
-    async fn by_hand(&self, database: &str, sql: &str) {
-        let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
-            .port(self.port)
-            .username("landfall")
-            .password(PASSWORD)
-            .database(database);
-        let mut connection = PgConnection::connect_with(&options).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
     }
 
     /// A store in a new database.
@@ -142,12 +33,6 @@ impl Server {
 
     fn store(&self, database: &str) -> Arc<dyn Store> {
         open(&Place::Postgres(self.settings(database)), Retention::default())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -252,9 +137,87 @@ async fn a_server_that_is_not_there_is_named() {
         user: "me".to_owned(),
         password: Some(Password::new("s3cret")),
         tls: StoreTls::Off,
+        ca_file: None,
     };
     let store = open(&Place::Postgres(settings), Retention::default());
     let asked = tokio::time::timeout(Duration::from_secs(30), store.remembered()).await.unwrap();
     let error = asked.unwrap_err().to_string();
     assert_eq!(error, format!("can't open home on 127.0.0.1:{port} (PostgreSQL) as me"));
+}
+
+#[tokio::test]
+#[ignore = "starts a PostgreSQL: .ci/full runs it"]
+async fn a_server_is_known_by_its_certificate() {
+    let Some(mut server) = Server::start() else { return };
+    server.by_hand("postgres", "CREATE DATABASE home").await;
+    server.stop();
+    let ca = server.use_tls("IP:127.0.0.1");
+    server.run();
+    let with = |server: &Server, ca_file: Option<&Path>, host: &str| {
+        let ca_file = ca_file.map(Path::to_owned);
+        let settings = PostgresSettings { ca_file, host: host.to_owned(), ..server.settings("home") };
+        open(&Place::Postgres(settings), Retention::default())
+    };
+    let store = with(&server, Some(&ca), "127.0.0.1");
+    store.append(&last(7)).await.unwrap();
+    assert_eq!(store.remembered().await.unwrap().last, Seq(7));
+    // All of its connections are encrypted, says the server.
+    let clear = "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = 'landfall') OR EXISTS \
+                 (SELECT 1 FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid) WHERE NOT s.ssl \
+                 AND a.application_name = 'landfall') THEN RAISE 'in clear'; END IF; END $$";
+    server.by_hand("home", clear).await;
+    store.close().await;
+    let refused = async |store: Arc<dyn Store>| {
+        let error = store.remembered().await.unwrap_err();
+        let words = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+        assert!(words.contains("certificate") && !words.contains(PASSWORD), "{words}");
+    };
+    // A name that is not in the certificate: "127.1" is the same address, written as nobody does.
+    refused(with(&server, Some(&ca), "127.1")).await;
+    // The certificate of another authority.
+    let stranger = ca.with_file_name("stranger.pem");
+    std::fs::copy(&ca, &stranger).unwrap();
+    server.stop();
+    let ca = server.use_tls("IP:127.0.0.1");
+    server.run();
+    refused(with(&server, Some(&stranger), "127.0.0.1")).await;
+    // One that this system does not trust either.
+    refused(with(&server, None, "127.1")).await;
+    let store = with(&server, Some(&ca), "127.0.0.1");
+    assert_eq!(store.remembered().await.unwrap().last, Seq(7));
+}
+
+/// TimescaleDB is no part of Debian's PostgreSQL, so here a function of its name and parameters stands for it: this shows
+/// that we ask for what we want, in words that fit, and not what the extension makes of it.
+#[tokio::test]
+#[ignore = "starts a PostgreSQL: .ci/full runs it"]
+async fn where_timescaledb_is_installed_tables_by_time_are_asked_for() {
+    let Some(server) = Server::start() else { return };
+    let pretend = |does: &str| {
+        format!(
+            "CREATE TABLE calls (relation TEXT, col TEXT, width BIGINT, again BOOL, migrate BOOL); \
+             CREATE FUNCTION create_hypertable(relation REGCLASS, time_column_name NAME, partitioning_column NAME = NULL, \
+             number_partitions INTEGER = NULL, associated_schema_name NAME = NULL, associated_table_prefix NAME = NULL, \
+             chunk_time_interval ANYELEMENT = NULL::bigint, create_default_indexes BOOLEAN = TRUE, \
+             if_not_exists BOOLEAN = FALSE, partitioning_func REGPROC = NULL, migrate_data BOOLEAN = FALSE) \
+             RETURNS TABLE (hypertable_id INT, schema_name NAME, table_name NAME, created BOOL) LANGUAGE plpgsql AS \
+             $$ BEGIN {does} INSERT INTO calls VALUES (relation::text, time_column_name::text, chunk_time_interval, \
+             if_not_exists, migrate_data); RETURN QUERY SELECT 1, 'public'::name, 'x'::name, true; END $$; \
+             INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) \
+             VALUES (99999, 'timescaledb', 10, 2200, false, '2.99')"
+        )
+    };
+    let store = server.fresh("home").await;
+    server.by_hand("home", &pretend("")).await;
+    store.append(&last(1)).await.unwrap();
+    let want = "DO $$ BEGIN IF (SELECT array_agg(c ORDER BY relation)::text FROM calls c) IS DISTINCT FROM \
+                '{\"(energy,at,604800000,t,t)\",\"(points,at,604800000,t,t)\"}' THEN RAISE '%', \
+                (SELECT array_agg(c)::text FROM calls c); END IF; END $$";
+    server.by_hand("home", want).await;
+    store.close().await;
+    // One that can't be used costs nothing.
+    let store = server.fresh("other").await;
+    server.by_hand("other", &pretend("RAISE 'no licence';")).await;
+    store.append(&last(5)).await.unwrap();
+    assert_eq!(store.remembered().await.unwrap().last, Seq(5));
 }
