@@ -3,9 +3,11 @@
 //! 1. Rows a second through the writer (changes to rows, devices' numbers, one transaction for each batch) against the
 //!    database's own batched insert: the same rows into a table of the same columns and key, with the same settings of
 //!    the database, 256 rows in a prepared statement, as many in a transaction.
-//! 2. A plot of a month at one sample a second against a query for a single row of that month.
+//! 2. Plots of a month at one sample a second against a query for a single row of that month, in SQLite and in a PostgreSQL
+//!    that is started for it. A page draws a month as a line of 720 points or fewer, or as bars of days; finer ones are
+//!    measured beside them.
 //!
-//! `cargo bench -p landfall-hub --bench store -- [ROWS]`
+//! `cargo bench -p landfall-hub --bench store -- [ROWS] [plots]`
 
 // A bench prints its figures.
 #![allow(clippy::print_stdout)]
@@ -17,12 +19,21 @@ use std::time::{Duration, Instant};
 
 use landfall_cloud::clock::Clock;
 use landfall_hub::model::{Change, Line, Origin, Seq, What};
+use landfall_hub::settings::StoreTls;
 use landfall_hub::store::writer::Limits;
-use landfall_hub::store::{Batch, HistoryQuery, PointRow, Retention, SqlStore, Store, Writer};
+use landfall_hub::store::{
+    Batch, HistoryQuery, Password, PointRow, PostgresSettings, Retention, SqlStore, Store, Writer,
+};
 use landfall_proto::dp::{DpId, DpValue, Dps};
 use landfall_proto::id::DeviceId;
+use sqlx::postgres::PgSslMode;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+
+// The suite starts its server so, too; a bench uses a part of what it can.
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
+#[path = "../src/store/suite/server.rs"]
+mod server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -143,55 +154,115 @@ async fn fill(store: &dyn Store, samples: u64) -> Result<()> {
 }
 
 /// The middle one of many.
-fn median(mut times: Vec<Duration>) -> Duration {
+fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
 }
 
-async fn plots(dir: &Path, samples: u64, rounds: usize) -> Result<()> {
-    let file = dir.join("month.db");
-    let store = SqlStore::sqlite(&file, Retention::default());
-    fill(&store, samples).await?;
-    let mut connection = open(&file).await?;
-    let mut singles = Vec::new();
-    for n in 0..rounds as u64 {
-        let at = i64::try_from(T + n * 7_919 % samples * 1_000)?;
-        let start = Instant::now();
-        let row = sqlx::query("SELECT num FROM points WHERE series = 1 AND at = ?").bind(at);
-        row.fetch_one(&mut connection).await?;
-        singles.push(start.elapsed());
-    }
-    let single = median(singles);
-    println!("{samples} samples, one a second; a single row: {single:?}");
-    for (name, step) in
-        [("an hour", 3_600_000), ("a quarter", 900_000), ("43 minutes", 2_580_000), ("a day", 86_400_000)]
-    {
-        let to_ms = T + samples * 1_000;
-        let device = (*device(0)?).clone();
-        let query = HistoryQuery {
-            device,
-            dps: vec![DpId(19)],
-            from_ms: T,
-            to_ms,
-            step_ms: Some(step),
-            limit: 10_000,
-        };
-        let mut times = Vec::new();
-        let mut steps = 0;
-        for _ in 0..rounds {
-            let start = Instant::now();
-            steps = store.history(&query).await?.first().ok_or("no history")?.samples.len();
-            times.push(start.elapsed());
+/// A query for a single row, as lean as the database's client has it.
+enum Single {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Single {
+    async fn row(&mut self, at: i64) -> Result<()> {
+        match self {
+            Self::Sqlite(connection) => {
+                let row = sqlx::query("SELECT num FROM points WHERE series = 1 AND at = ?").bind(at);
+                row.fetch_one(connection).await?;
+            }
+            Self::Postgres(connection) => {
+                let row = sqlx::query("SELECT num FROM points WHERE series = 1 AND at = $1").bind(at);
+                row.fetch_one(connection).await?;
+            }
         }
-        let took = median(times);
-        let ratio = took.as_secs_f64() / single.as_secs_f64();
+        Ok(())
+    }
+}
+
+/// Plots of a month: a name, the width of their steps, and whether it is one that a page draws.
+const PLOTS: [(&str, u64, bool); 5] = [
+    ("a day (bars)", 86_400_000, true),
+    ("six hours", 21_600_000, true),
+    ("an hour (a line of 720 points)", 3_600_000, true),
+    ("43 minutes (a thousandth of it)", 2_580_000, false),
+    ("a quarter of an hour", 900_000, false),
+];
+
+async fn plots(
+    database: &str,
+    store: &dyn Store,
+    mut single: Single,
+    samples: u64,
+    rounds: usize,
+) -> Result<()> {
+    fill(store, samples).await?;
+    let mut singles = Vec::new();
+    let mut times = vec![Vec::new(); PLOTS.len()];
+    let mut steps = [0; PLOTS.len()];
+    // In turn, so that what else the machine does meets all of them.
+    for n in 0..rounds as u64 {
+        for k in 0..5 {
+            let at = i64::try_from(T + (n * 5 + k) * 7_919 % samples * 1_000)?;
+            let start = Instant::now();
+            single.row(at).await?;
+            singles.push(start.elapsed());
+        }
+        for (plot, (_, step, _)) in PLOTS.iter().enumerate() {
+            let device = (*device(0)?).clone();
+            let (from_ms, to_ms) = (T, T + samples * 1_000);
+            let (dps, step_ms) = (vec![DpId(19)], Some(*step));
+            let query = HistoryQuery { device, dps, from_ms, to_ms, step_ms, limit: 10_000 };
+            let start = Instant::now();
+            steps[plot] = store.history(&query).await?.first().ok_or("no history")?.samples.len();
+            times[plot].push(start.elapsed());
+        }
+    }
+    // The first round prepares statements.
+    singles.drain(..5.min(singles.len() - 1));
+    times.iter_mut().filter(|t| t.len() > 1).for_each(|t| drop(t.remove(0)));
+    let single_row = median(&mut singles);
+    println!("{database}: a month of {samples} samples, one a second; a single row takes {single_row:?}");
+    for (plot, (name, _, drawn)) in PLOTS.iter().enumerate() {
+        let took = median(&mut times[plot]);
+        let ratio = took.as_secs_f64() / single_row.as_secs_f64();
+        let wanted = if *drawn { " (at most 100 wanted)" } else { "" };
+        println!("  by {name}: {} steps, {took:?}: {ratio:.0} single rows{wanted}", steps[plot]);
         println!(
-            "  by {name}: {steps} steps, {took:?}: {ratio:.0} single rows (at most 100 wanted by the hour)"
+            "{{\"bench\": \"store\", \"case\": \"month\", \"database\": {database:?}, \"step\": {name:?}, \"ratio\": {ratio:.1}}}"
         );
     }
     store.close().await;
-    connection.close().await?;
+    match single {
+        Single::Sqlite(connection) => connection.close().await?,
+        Single::Postgres(connection) => connection.close().await?,
+    }
     Ok(())
+}
+
+async fn plots_of_both(dir: &Path, samples: u64, rounds: usize) -> Result<()> {
+    let file = dir.join("month.db");
+    let store = SqlStore::sqlite(&file, Retention::default());
+    // The table is there once it was opened.
+    store.remembered().await?;
+    plots("sqlite", &store, Single::Sqlite(open(&file).await?), samples, rounds).await?;
+    let Some(server) = server::Server::start() else { return Ok(()) };
+    server.by_hand("postgres", "CREATE DATABASE month").await;
+    let settings = PostgresSettings {
+        host: "127.0.0.1".to_owned(),
+        port: server.port(),
+        database: "month".to_owned(),
+        user: "landfall".to_owned(),
+        password: Some(Password::new(server::PASSWORD)),
+        tls: StoreTls::Off,
+        ca_file: None,
+    };
+    let store = SqlStore::postgres(settings, Retention::default());
+    store.remembered().await?;
+    let connection =
+        PgConnection::connect_with(&server.options("month").ssl_mode(PgSslMode::Disable)).await?;
+    plots("postgresql", &store, Single::Postgres(connection), samples, rounds).await
 }
 
 fn main() -> Result<()> {
@@ -204,7 +275,9 @@ fn main() -> Result<()> {
     let reports = reports(count)?;
     runtime.block_on(async {
         let mut ratios = Vec::new();
-        for round in 0..if once { 1 } else { 3 } {
+        // `plots`: those alone.
+        let rounds = if once { 1 } else { 3 };
+        for round in 0..if args.iter().any(|a| a == "plots") { 0 } else { rounds } {
             let theirs = theirs(&dir.path().join(format!("theirs{round}.db")), &reports).await?;
             let ours = ours(&dir.path().join(format!("ours{round}.db")), &reports).await?;
             println!(
@@ -214,11 +287,13 @@ fn main() -> Result<()> {
             ratios.push(ours / theirs);
         }
         ratios.sort_by(f64::total_cmp);
-        println!(
-            "stored through the writer: {:.0} % of the database alone (50 % wanted)",
-            ratios[ratios.len() / 2] * 100.0
-        );
+        if let Some(median) = ratios.get(ratios.len() / 2) {
+            println!(
+                "stored through the writer: {:.0} % of the database alone (50 % wanted)",
+                median * 100.0
+            );
+        }
         let (samples, rounds) = if once { (20_000, 3) } else { (30 * 86_400, 101) };
-        plots(dir.path(), samples, rounds).await
+        plots_of_both(dir.path(), samples, rounds).await
     })
 }
