@@ -14,7 +14,7 @@ import time
 import pytest
 
 from conftest import invent_device
-from harness import DEADLINE, LANDFALL, Home, Program, need
+from harness import DEADLINE, HERE, LANDFALL, NODE_MODULES, Agent, Home, Program, need
 
 PATIENCE = 30  # seconds: starts on a loaded machine
 
@@ -108,13 +108,13 @@ def home(tmp_path_factory):
 def start_hub(started, tmp_path, home):
     """`landfall run` for that home; its cloud has MQTT on a free port."""
 
-    def start(*settings):
+    def start(*settings, more=()):
         need(LANDFALL.exists(), "NEED cargo build -p landfall")
         shown = subprocess.run([LANDFALL, "run", "--help"], capture_output=True, text=True, timeout=PATIENCE)
         need(shown.returncode == 0, "NEED landfall run")
         book = [LANDFALL, "--data-dir", tmp_path / "data"]
         file = tmp_path / "devices.json"
-        file.write_text(json.dumps(home.written))
+        file.write_text(json.dumps([*home.written, *more]))
         run(*book, "device", "import", file)
         password = run(*book, "cloud", "user", "add", "ann").split()[-1]
         port = free_port()
@@ -172,6 +172,47 @@ def test_mosquittos_clients_see_and_switch_the_home(start_hub, home):
     eventually("the new name", lambda: mosquitto.kept("landfall/kitchen/availability"))
     assert mosquitto.kept("landfall/living/plug") is None
     assert mosquitto.kept("landfall/living/plug/availability") is None
+
+
+@pytest.mark.parametrize("mqtt", (3, 4, 5))
+def test_the_old_flow_by_crypto_js_reads_and_commands_beside_the_hub(start_hub, started, mqtt):
+    """A Node-RED flow with the local key goes on as it did: `smart/device/out/ID` and `smart/device/in/ID`."""
+    need(shutil.which("node"), "NEED node (Debian package nodejs)")
+    need((NODE_MODULES / "crypto-js").exists(), "NEED interop/install: crypto-js and mqtt from npm")
+    id, key = "bf" + invent(18), invent(16)
+    hub, mosquitto = start_hub(more=[{"name": "old plug", "id": id, "key": key, "category": "cz"}])
+    eventually("the broker", lambda: mosquitto._run("mosquitto_pub", "-t", "up", "-m", "x").returncode == 0)
+
+    def node(mqtt, **identity):
+        config = {"address": "127.0.0.1", "port": mosquitto.port, "keys": {id: key}, "mqtt": mqtt}
+        agent = Agent(["node", HERE / "agents" / "seed_flow.js"], config | identity)
+        started.append(agent)
+        agent.event("connected", after=0)
+        return agent
+
+    flow = node(mqtt, user="ann", password=mosquitto.password, client_id=f"flow-{invent(6)}")
+    flow.do("subscribe", filter="smart/device/out/+")
+    assert flow.event("subscribed", after=0)["granted"] == [1]
+    device = node(min(mqtt, 4), user=id, password=invent(16), client_id=id)
+    device.do("subscribe", filter=f"smart/device/in/{id}")
+    device.event("subscribed", after=0)
+
+    state = lambda: json.loads(mosquitto.kept("landfall/old plug") or "{}")  # noqa: E731
+    device.do("report", id=id, dps={"1": True, "4": 812, "5": 1870, "6": 2301})
+    heard = flow.event("message", after=0)
+    assert heard["topic"] == f"smart/device/out/{id}"
+    assert heard["json"]["data"]["dps"] == {"1": True, "4": 812, "5": 1870, "6": 2301}
+    # The hub has read the same.
+    eventually("the state", lambda: state().get("switch_1") is True)
+    assert state()["power"] == 187
+
+    flow.do("set", id=id, dps={"1": False})
+    command = device.wait(lambda m: m["event"] == "message" and m["json"]["protocol"] == 5, "a command", after=0)
+    assert command["json"]["data"] == {"devId": id, "dps": {"1": False}}
+    # What is asked for is not what is: only the device's word changes the state.
+    assert state()["switch_1"] is True
+    device.do("report", id=id, dps={"1": False})
+    eventually("the device's word", lambda: state().get("switch_1") is False)
 
 
 @pytest.fixture
