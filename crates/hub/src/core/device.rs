@@ -203,16 +203,14 @@ impl Device {
         if let Some(view) = self.lane_mut(line).news() {
             self.tell(ctx, What::Line { line, view });
         }
-        self.fell(line, ctx);
+        self.settle_energy(ctx);
     }
 
-    /// What the energy account makes of a line that is not up.
-    fn fell(&mut self, line: Line, ctx: &mut Ctx<'_>) {
-        if self.lane(line).is_up() {
-            return;
-        }
+    /// What the energy account makes of which lines are up.
+    fn settle_energy(&mut self, ctx: &mut Ctx<'_>) {
+        let up = [self.lan.is_up(), self.cloud.is_up()];
         if let (Some(account), Some(metering)) = (&mut self.energy, &self.known.definition.metering) {
-            account.fell(line, metering, ctx.calendar, ctx.settings, &mut self.notes);
+            account.settle(up, metering, ctx.calendar, ctx.settings, &mut self.notes);
             self.tell_notes(ctx);
         }
     }
@@ -234,8 +232,7 @@ impl Device {
         if !was_possible {
             self.reach.possible(ctx.now);
         }
-        self.fell(Line::Lan, ctx);
-        self.fell(Line::Cloud, ctx);
+        self.settle_energy(ctx);
     }
 
     /// What the gateway says of it.

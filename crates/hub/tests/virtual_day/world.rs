@@ -242,16 +242,10 @@ impl World {
                 let (_, payload) = unit.under_way.remove(place);
                 self.take_message(n, &payload);
             }
-            // A report that is under way over the cloud when the LAN comes back is the one thing that the hub can't place:
-            // nothing tells it from a copy of what the LAN will bring. It is kept out here.
             Call::Turn(Turn::Up(Line::Lan)) => {
                 self.units[n].device.catch_up(now);
                 self.settle(n);
-                if self.units[n].under_way.is_empty() {
-                    self.connect(n, now);
-                } else {
-                    self.plan(self.now + Duration::from_secs(3), n, Turn::Up(Line::Lan));
-                }
+                self.connect(n, now);
             }
             Call::Turn(Turn::Up(Line::Cloud)) => {
                 (self.units[n].cloud, self.units[n].cloud_dead) = (true, false);

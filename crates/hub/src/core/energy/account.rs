@@ -192,20 +192,22 @@ impl Account {
         }
     }
 
-    /// A line is not up.
-    pub(in crate::core) fn fell(
+    /// Which lines are up may have changed: LAN and cloud.
+    pub(in crate::core) fn settle(
         &mut self,
-        line: Line,
+        up: [bool; 2],
         metering: &Metering,
         calendar: &Calendar,
         settings: &Settings,
         notes: &mut Vec<Note>,
     ) {
         let Some((_, scale)) = metering.delta else { return };
-        let Some(entry) = self.ledger.fell(line) else { return };
-        let to = self.ledger.owner.unwrap_or(line);
+        let Some(entry) = self.ledger.settle(up) else { return };
+        let Some(to) = self.ledger.owner else { return };
         let used = Self::sum(entry, to, scale, notes);
-        self.book(used, calendar, settings, notes);
+        if used > 0 {
+            self.book(used, calendar, settings, notes);
+        }
     }
 
     fn book(&mut self, used: i64, calendar: &Calendar, settings: &Settings, notes: &mut Vec<Note>) {

@@ -149,14 +149,17 @@ impl Ledger {
         }
     }
 
-    /// A line is not up (any more). If it owned the point and the other line brought what it did not, it was dead already:
-    /// the other line owns the point now, and this much is to be added.
-    pub(super) fn fell(&mut self, line: Line) -> Option<Entry> {
-        if self.owner != Some(line) || self.waiting.is_empty() {
+    /// Which lines are up may have changed. An owner that is not up owns nothing while the other line is: a delta that is
+    /// under way over the other line when the owner comes back is not one that the owner will bring. And where the other
+    /// line brought what the owner did not, the owner was dead already: this much is to be added.
+    pub(super) fn settle(&mut self, up: [bool; 2]) -> Option<Entry> {
+        let owner = self.owner?;
+        let heir = other(owner);
+        if up[index(owner)] || (self.waiting.is_empty() && !up[index(heir)]) {
             return None;
         }
         let missed = self.waiting.len();
-        Some(Entry::HandOver { add: self.hand_over(other(line)), missed })
+        Some(Entry::HandOver { add: self.hand_over(heir), missed })
     }
 
     fn hand_over(&mut self, to: Line) -> i64 {
@@ -244,12 +247,34 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.enter(at(0, Lan, 3, BOTH));
         ledger.enter(at(1, Cloud, 3, BOTH));
-        assert_eq!(ledger.fell(Lan), None);
+        assert_eq!(ledger.settle(BOTH), None);
         ledger.enter(at(30, Cloud, 4, BOTH));
-        assert_eq!(ledger.fell(Cloud), None);
-        assert_eq!(ledger.fell(Lan), Some(Entry::HandOver { add: 4, missed: 1 }));
+        assert_eq!(ledger.settle([true, false]), None);
+        assert_eq!(ledger.settle([false, true]), Some(Entry::HandOver { add: 4, missed: 1 }));
         assert_eq!(ledger.enter(at(60, Lan, 5, BOTH)), Entry::Copy);
         assert_eq!(ledger.enter(at(61, Cloud, 5, BOTH)), Entry::Add(5));
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_owner_came_back_is_no_copy() {
+        let mut ledger = Ledger::default();
+        ledger.enter(at(0, Lan, 3, BOTH));
+        ledger.enter(at(1, Cloud, 3, BOTH));
+        assert_eq!(ledger.settle([false, true]), Some(Entry::HandOver { add: 0, missed: 0 }));
+        assert_eq!(ledger.settle([false, true]), None, "told once");
+        assert_eq!(ledger.settle(BOTH), None);
+        assert_eq!(ledger.enter(at(30, Cloud, 4, BOTH)), Entry::Add(4));
+        assert_eq!(ledger.enter(at(60, Lan, 5, BOTH)), Entry::Copy);
+        assert_eq!(ledger.enter(at(61, Cloud, 5, BOTH)), Entry::Add(5));
+    }
+
+    #[test]
+    fn a_line_that_comes_up_while_the_owner_is_away_owns_it() {
+        let mut ledger = Ledger::default();
+        ledger.enter(at(0, Lan, 3, [true, false]));
+        assert_eq!(ledger.settle([false, false]), None, "nobody else is there");
+        assert_eq!(ledger.settle([false, true]), Some(Entry::HandOver { add: 0, missed: 0 }));
+        assert_eq!(ledger.enter(at(30, Cloud, 4, BOTH)), Entry::Add(4));
     }
 
     #[test]
