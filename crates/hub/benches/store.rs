@@ -221,7 +221,9 @@ async fn plots(
     }
     // The first round prepares statements.
     singles.drain(..5.min(singles.len() - 1));
-    times.iter_mut().filter(|t| t.len() > 1).for_each(|t| drop(t.remove(0)));
+    for times in times.iter_mut().filter(|t| t.len() > 1) {
+        times.remove(0);
+    }
     let single_row = median(&mut singles);
     println!("{database}: a month of {samples} samples, one a second; a single row takes {single_row:?}");
     for (plot, (name, _, drawn)) in PLOTS.iter().enumerate() {

@@ -311,7 +311,7 @@ fn a_device_file_of_tuya_local_reads_back_and_says_the_same() {
     for (made, heard) in samples() {
         let text = made.to_tuya_local(Some(&product));
         let file = import::tuya_local::read("written.yaml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
-        assert_eq!(file.products, [product.clone()], "{text}");
+        assert_eq!(file.products, std::slice::from_ref(&product), "{text}");
         for entity in &file.entities {
             assert!(entity.made.is_ok(), "{}: {:?}\n{text}", entity.what, entity.made);
         }
