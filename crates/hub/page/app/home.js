@@ -338,6 +338,9 @@ class Home {
 
   /** @param {string} id */
   #drop(id) {
+    // What is gone is not asked for any more.
+    clearTimeout(this.#rereads.get(id));
+    this.#rereads.delete(id);
     if (!this.devices.delete(id)) return;
     this.#definitions.delete(id);
     this.#mark(id);
