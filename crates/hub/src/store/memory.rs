@@ -147,7 +147,7 @@ impl Store for Memory {
         let tables = self.tables();
         let Some(rows) = tables.energy.get(device) else { return Ok(Vec::new()) };
         let totals: Vec<_> =
-            bounds.iter().map(|at| rows.range(..=at).next_back().map_or(0, |(_, total)| *total)).collect();
+            bounds.iter().map(|at| rows.range(..at).next_back().map_or(0, |(_, total)| *total)).collect();
         Ok(bars::bars(&bounds, &totals))
     }
 

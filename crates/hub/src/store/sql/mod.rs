@@ -209,7 +209,7 @@ impl Store for SqlStore {
         let Some(id) = known.first().map(|row| row[0].int()) else { return Ok(Vec::new()) };
         let mut totals = Vec::with_capacity(bounds.len());
         for bound in &bounds {
-            let sql = "SELECT total FROM energy WHERE device = $1 AND at <= $2 ORDER BY at DESC LIMIT 1";
+            let sql = "SELECT total FROM energy WHERE device = $1 AND at < $2 ORDER BY at DESC LIMIT 1";
             let rows = open.database.rows(sql, &[id.into(), (*bound).into()]).await.map_err(failed(what))?;
             totals.push(rows.first().map_or(0, |row| row[0].int()));
         }

@@ -170,7 +170,8 @@ impl Open {
     }
 
     /// Keeps one total for each quarter of an hour, the last one, which bars of hours, days and months need: every zone
-    /// in use is a whole number of quarters away from UTC. A total at the bound itself belongs to the quarter before.
+    /// in use is a whole number of quarters away from UTC. A total at the bound itself belongs to the quarter that
+    /// begins there.
     async fn thin_energy(&self, until: u64, marks: &Marks) -> Result<(), sqlx::Error> {
         if until <= marks.thinned {
             return Ok(());
@@ -179,7 +180,7 @@ impl Open {
         for device in devices {
             let sql = "DELETE FROM energy WHERE device = $1 AND at >= $2 AND at < $3 AND EXISTS (SELECT 1 FROM energy e \
                        WHERE e.device = energy.device AND e.at > energy.at \
-                       AND e.at <= (energy.at + 899999) / 900000 * 900000)";
+                       AND e.at < (energy.at / 900000 + 1) * 900000)";
             self.run(sql, &[device[0].clone(), marks.thinned.into(), until.into()]).await?;
         }
         self.mark(&[("thinned", until)], |m| m.thinned = until).await

@@ -197,13 +197,14 @@ pub(super) async fn a_batch_that_comes_twice_counts_once(store: Any) {
 
 pub(super) async fn bars_of_energy_follow_the_home_s_clock(store: Any) {
     let zone = TimeZone::get("Europe/Berlin").unwrap();
-    // The days around the end of summer time, a watt hour every ten minutes, one of them just at midnight.
+    // The days around the end of summer time, a watt hour every ten minutes, one of them just at midnight: it is the
+    // beginning day's, as it is for the core.
     let start: jiff::civil::DateTime = "2026-10-24T00:00".parse().unwrap();
     let start = u64::try_from(start.to_zoned(zone.clone()).unwrap().timestamp().as_millisecond()).unwrap();
     let ten_minutes = 600_000;
     let rows = |device: &str| {
-        let total = |n| MilliWattHours(i64::try_from(n).unwrap() * 1_000);
-        (1..=(24 + 25 + 24) * 6_u64)
+        let total = |n: u64| MilliWattHours(i64::try_from(n + 1).unwrap() * 1_000);
+        (0..(24 + 25 + 24) * 6_u64)
             .map(|n| EnergyRow { device: id(device), at_ms: start + n * ten_minutes, total: total(n) })
             .collect::<Vec<_>>()
     };
