@@ -116,7 +116,7 @@ export class Visit {
     return `${name} ${this.variant.replace(" ", "-")} ${Math.random().toString(36).slice(2, 7)}`;
   }
 
-  /** Asks the API beside the page, with the admin token: JSON, or null when there is none. */
+  /** Asks the API beside the page, with the admin token: what JSON says, or the text that is none; null when there is nothing. */
   async api(method, path, body, { ok = true } = {}) {
     const headers = { Authorization: `Bearer ${this.config.token}` };
     const raw = typeof body === "string";
@@ -132,6 +132,7 @@ export class Visit {
   /** The device of this name or id, by the API. */
   device(name) {
     return this.api("GET", `/devices/${encodeURIComponent(name)}`);
+    if (!(answer.headers.get("content-type") ?? "").includes("json")) return text || null;
   }
 
   /** Signs in without the form, as a visitor who was here before. */

@@ -8,7 +8,7 @@ import { home, now } from '../app/home.js';
 import { icon } from '../app/icons.js';
 import { t } from '../app/text.js';
 import { busy, chip, confirm, dialog, field, problem, toast, toWrong, values } from '../app/ui.js';
-import { definitionOf, isName, lessOf, rowOf } from './definition.js';
+import { isName, rowOf } from './definition.js';
 
 /** @typedef {import('./definition.js').Meaning} Meaning */
 /** @typedef {{value: unknown, kind: string, at_ms: number, changed_ms: number, line: string, stale: boolean, name?: string | null}} Point */
@@ -20,7 +20,7 @@ const KINDS = ['bool', 'value', 'enum', 'string', 'raw', 'bitmap'];
 class Points extends DeviceElement {
   /** @type {Record<string, Point> | null} */
   #points = null;
-  /** @type {{name: string, class: string, points: Record<string, Meaning>} | null} */
+  /** @type {{name: string, class: string, own: boolean, points: Record<string, Meaning>} | null} */
   #definition = null;
   /** @type {unknown} */
   #error = null;
@@ -67,9 +67,9 @@ class Points extends DeviceElement {
     this.requestUpdate();
   }
 
-  /** @param {string} text TOML */
-  async #save(text) {
-    home.put(await api.patch(path`/devices/${this.device}`, { definition: text }));
+  /** @param {any} changed the device, as the hub answered */
+  async #saved(changed) {
+    home.put(changed);
     home.forget(this.device);
     await this.#read();
     toast(t('points.saved'));
@@ -100,7 +100,7 @@ class Points extends DeviceElement {
           redraw();
           if (Object.keys(wrong).length) return toWrong(form);
           try {
-            await this.#save(definitionOf(definition, { [id]: rowOf(said, is) }));
+            await this.#saved(await api.patch(path`/devices/${this.device}/definition/points/${id}`, rowOf(said)));
             close(true);
           } catch (error) {
             refused = error;
@@ -109,7 +109,7 @@ class Points extends DeviceElement {
         };
         const giveUp = async () => {
           try {
-            await this.#save(lessOf(definition, id));
+            await this.#saved(await api.del(path`/devices/${this.device}/definition/points/${id}`));
             close(true);
           } catch (error) {
             refused = error;
@@ -143,7 +143,7 @@ class Points extends DeviceElement {
   async #clear() {
     if (!(await confirm({ title: t('points.clear'), text: t('points.clear.text'), yes: t('points.clear.do'), danger: true }))) return;
     try {
-      await this.#save('');
+      await this.#saved(await api.patch(path`/devices/${this.device}`, { definition: '' }));
     } catch (e) {
       this.#error = e;
       this.requestUpdate();
@@ -156,9 +156,8 @@ class Points extends DeviceElement {
     const meanings = this.#definition.points;
     const ids = [...new Set([...Object.keys(points), ...Object.keys(meanings)])].map(Number).sort((a, b) => a - b);
     const may = session.allows('admin');
-    const own = Object.values(meanings).some((m) => m.source === 'owner');
     return html`${problem(this.#error)}<section class="card">
-      <div class="row spread"><p class="hint">${t('points.text', { product: this.#definition.name })}</p>${may && own ? html`<button type="button" class="button small" @click=${() => void this.#clear()}>${t('points.clear')}</button>` : nothing}</div>
+      <div class="row spread"><p class="hint">${t('points.text', { product: this.#definition.name })}</p>${may && this.#definition.own ? html`<button type="button" class="button small" @click=${() => void this.#clear()}>${t('points.clear')}</button>` : nothing}</div>
       <div class="table-wrap" tabindex="0" role="region" aria-label=${t('tab.points')}><table class="points">
         <thead><tr><th class="num">${t('points.id')}</th><th>${t('points.meaning')}</th><th>${t('points.raw')}</th><th>${t('points.type')}</th><th>${t('points.source')}</th><th>${t('points.reported')}</th>${may ? html`<th><span class="sr">${t('points.change')}</span></th>` : nothing}</tr></thead>
         <tbody>${ids.map((id) => this.#row(id, points[id], meanings[id], may))}</tbody></table></div></section>`;

@@ -10,8 +10,9 @@ use landfall_proto::lan::TCP_PORT;
 use serde_json::Value;
 
 use super::Hub;
-use super::roster::ROOM;
+use super::roster::{DEFINITION, ROOM};
 use crate::model::{DeviceView, Edit, NewDevice, Problem, ProblemKind};
+use crate::profile;
 
 /// Longest word for a room in bytes.
 const ROOM_BYTES: usize = 128;
@@ -133,12 +134,14 @@ impl Hub {
     pub(super) async fn edit_device(&self, id: &DeviceId, edit: Edit) -> Result<Arc<DeviceView>, Problem> {
         let Edit { name, room: wanted, key, address, version, sleeper, definition } = edit;
         let room = wanted.as_deref().map(room).transpose()?;
-        let definition = definition.as_deref().map(super::roster::owned).transpose()?;
         let (of, now) = (id.clone(), self.clock.unix());
         let id = self
             .change(move |book| {
-                let known = book.find(of.as_str()).map_err(|e| not_found(&e))?.id.clone();
-                // The one step that may be refused comes first.
+                let device = book.find(of.as_str()).map_err(|e| not_found(&e))?;
+                let known = device.id.clone();
+                // What may be refused comes first.
+                let own = super::roster::own_definition(device);
+                let definition = definition.map(|edit| profile::edited(own, edit)).transpose()?;
                 if let Some(name) = name {
                     book.rename(known.as_str(), &name).map_err(|e| refused(&e))?;
                 }
@@ -149,7 +152,7 @@ impl Hub {
                     put(device, ROOM, room);
                 }
                 if let Some(definition) = definition {
-                    put(device, super::roster::DEFINITION, definition);
+                    put(device, DEFINITION, definition.map(Value::from));
                 }
                 if let Some(key) = key {
                     device.change_key(key, now);

@@ -163,6 +163,10 @@ impl Home for Hub {
         Ok(self.entry(device)?.key)
     }
 
+    fn own_definition(&self, device: &DeviceId) -> Option<String> {
+        self.book.read(|book| super::roster::own_definition(book.by_id(device)?).map(ToOwned::to_owned))
+    }
+
     async fn scan(&self) -> Result<Vec<Found>, Problem> {
         self.finder.scan().await
     }

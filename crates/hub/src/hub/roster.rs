@@ -16,7 +16,7 @@ use super::lan::{Lan, Plan};
 use super::start::Refreshing;
 use super::views::Views;
 use crate::core::{Action, Known};
-use crate::model::{Facts, Problem, ProblemKind};
+use crate::model::Facts;
 use crate::profile::{Definitions, KnownSchemas};
 use crate::store::{Store, Writer};
 
@@ -62,6 +62,11 @@ struct Told {
 
 fn text<'a>(device: &'a Device, key: &str) -> Option<&'a str> {
     device.extra.get(key).and_then(Value::as_str)
+}
+
+/// The owner's own definition of a device.
+pub(super) fn own_definition(device: &Device) -> Option<&str> {
+    text(device, DEFINITION)
 }
 
 /// What the brain is told of a device.
@@ -132,7 +137,7 @@ impl Roster {
     }
 
     fn define(&self, device: &Device, facts: Facts, heard: &Dps) -> Known {
-        let schemas = KnownSchemas::of(device, text(device, DEFINITION).map(ToOwned::to_owned));
+        let schemas = KnownSchemas::of(device, own_definition(device).map(ToOwned::to_owned));
         let definition = self.refreshing.apply(self.definitions.of(&facts, &schemas, heard));
         Known { facts: Arc::new(facts), definition }
     }
@@ -261,20 +266,4 @@ fn plans(devices: &[Entry]) -> Vec<Plan> {
         children: children.get(&device.id).cloned().unwrap_or_default(),
     };
     devices.iter().filter(|e| !e.device.is_sub_device()).map(|e| plan(&e.device)).collect()
-}
-
-/// The owner's own definition of a device, checked; `None` for an empty text, which takes it away.
-///
-/// # Errors
-/// It can't be read; the words say where.
-pub(super) fn owned(text: &str) -> Result<Option<Value>, Problem> {
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    match Definitions::check(text) {
-        Ok(()) => Ok(Some(Value::from(text))),
-        Err(e) => Err(Problem::new(ProblemKind::Asked, "definition.invalid", e.to_string()).hint(
-            "a definition is a profile in TOML, Tuya's thing model, a mapping or an activation schema",
-        )),
-    }
 }

@@ -51,8 +51,22 @@ pub struct Edit {
     pub version: Option<Version>,
     /// Whether it sleeps.
     pub sleeper: Option<bool>,
-    /// The owner's own definition, as TOML (see [`crate::profile`]); an empty text takes it away.
-    pub definition: Option<String>,
+    /// The owner's own definition.
+    pub definition: Option<DefinitionEdit>,
+}
+
+/// What to change of the owner's own definition of a device.
+#[derive(Clone, Debug)]
+pub enum DefinitionEdit {
+    /// All of it: TOML, or another form that is understood (see [`crate::profile`]); an empty text takes it away.
+    Whole(String),
+    /// One point; all else stays as the owner wrote it.
+    Point {
+        /// Its number.
+        id: DpId,
+        /// Fields of its `[[point]]`: `null` takes one back, what is missing stays. `None` takes back all of them.
+        words: Option<serde_json::Map<String, serde_json::Value>>,
+    },
 }
 
 /// Something found on the network, in the book or not.
@@ -208,7 +222,7 @@ pub trait Home: Send + Sync + 'static {
     /// Changes what is known of a device.
     ///
     /// # Errors
-    /// Taken name, wrong definition, the book can't be written.
+    /// Taken name, wrong definition or one of which no single point can be changed, the book can't be written.
     async fn edit(&self, device: &DeviceId, edit: Edit) -> Result<Arc<DeviceView>, Problem>;
 
     /// Removes a device. Its history stays until `forget`.
@@ -228,6 +242,9 @@ pub trait Home: Send + Sync + 'static {
     /// # Errors
     /// Unknown device.
     fn key(&self, device: &DeviceId) -> Result<Option<LocalKey>, Problem>;
+
+    /// The owner's own definition of a device, as it was written, where there is one.
+    fn own_definition(&self, device: &DeviceId) -> Option<String>;
 
     /// Listens and asks on the network for a while.
     ///

@@ -11,6 +11,7 @@
 //! | [`guess`] | what numbers and types of points say when nothing is known |
 //! | [`import`] | what other programs and the vendor write |
 //! | [`layer`] | what one source says, and how several become one definition |
+//! | [`own`] | the owner's own definition as text, changed in one point |
 //! | [`registry`] | all sources: built in, of the owner, of the book |
 //! | [`tuya_local`] | a definition as a device file of tuya-local |
 //! | [`number`] | exact decimals |
@@ -27,6 +28,7 @@ mod import;
 mod layer;
 mod names;
 mod number;
+mod own;
 mod registry;
 mod source;
 mod tuya_local;
@@ -34,6 +36,7 @@ mod tuya_local;
 pub(crate) use attribute::{Attribute, Cover, Light};
 pub(crate) use convert::label;
 pub(crate) use number::decimal;
+pub(crate) use own::edited;
 
 pub use definition::{Class, Definition, Metering, Point, Recipe, WriteError};
 #[cfg(test)]

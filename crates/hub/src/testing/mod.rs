@@ -63,6 +63,7 @@ impl Keeper for NoSecrets {
 struct State {
     devices: BTreeMap<DeviceId, DeviceView>,
     keys: BTreeMap<DeviceId, LocalKey>,
+    own: BTreeMap<DeviceId, String>,
     windows: Vec<Window>,
     script: VecDeque<Result<Outcome, Problem>>,
     sets: Vec<(DeviceId, Dps, CommandOptions)>,
@@ -323,6 +324,12 @@ impl Home for FakeHome {
 
     async fn edit(&self, device: &DeviceId, edit: Edit) -> Result<Arc<DeviceView>, Problem> {
         let old = self.known(device)?;
+        if let Some(edit) = edit.definition {
+            let own = crate::profile::edited(self.own_definition(device).as_deref(), edit)?;
+            let mut state = self.lock();
+            state.own.remove(device);
+            state.own.extend(own.map(|own| (device.clone(), own)));
+        }
         self.did(format!("edit {device}"));
         if let Some(key) = edit.key {
             self.lock().keys.insert(device.clone(), key);
@@ -391,6 +398,10 @@ impl Home for FakeHome {
     fn key(&self, device: &DeviceId) -> Result<Option<LocalKey>, Problem> {
         self.known(device)?;
         Ok(self.lock().keys.get(device).cloned())
+    }
+
+    fn own_definition(&self, device: &DeviceId) -> Option<String> {
+        self.lock().own.get(device).cloned()
     }
 
     async fn scan(&self) -> Result<Vec<Found>, Problem> {

@@ -307,6 +307,8 @@ pub struct DefinitionBody {
     pub refresh_ms: Option<u64>,
     /// Readings that were not reported for so long are stale.
     pub stale_after_ms: Option<u64>,
+    /// Whether the owner gave a definition for this device; `?format=own` is its text.
+    pub own: bool,
 }
 
 /// What a point means.
@@ -396,8 +398,9 @@ impl From<&Point> for PointMeaning {
     }
 }
 
-impl From<&DeviceView> for DefinitionBody {
-    fn from(view: &DeviceView) -> Self {
+impl DefinitionBody {
+    /// Of a device, for which the owner gave one or not.
+    pub fn of(view: &DeviceView, own: bool) -> Self {
         let meaning = &view.definition;
         let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -408,6 +411,7 @@ impl From<&DeviceView> for DefinitionBody {
             exposes: meaning.exposes(),
             refresh_ms: meaning.refresh.as_ref().map(|r| ms(r.every)),
             stale_after_ms: meaning.stale_after.map(ms),
+            own,
         }
     }
 }

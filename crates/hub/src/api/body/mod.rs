@@ -21,6 +21,7 @@ pub use report::{
     WindowList,
 };
 pub use request::{
-    AddBody, CommandBody, EditBody, KeyText, PointValue, TimerBody, TimersBody, TokenAsked, WindowAsked,
+    AddBody, CommandBody, EditBody, KeyText, PointEdit, PointValue, PointWords, TimerBody, TimersBody,
+    TokenAsked, WindowAsked,
 };
 pub use session::{SessionBody, SignInBody};

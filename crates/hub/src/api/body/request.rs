@@ -84,6 +84,65 @@ pub struct EditBody {
     pub definition: Option<String>,
 }
 
+/// What to say of a point, in the words of a profile's `[[point]]`: `null` takes a word back, what is missing stays. Limits,
+/// unit and words count together with `type`.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PointWords {
+    /// The vendor's word for it.
+    pub code: Option<String>,
+    /// `bool`, `value`, `enum`, `string`, `raw`, `bitmap`.
+    #[serde(rename = "type")]
+    #[schema(pattern = "^(bool|value|enum|string|raw|bitmap)$")]
+    pub kind: Option<String>,
+    /// `rw`, `ro`, `wr`.
+    #[schema(pattern = "^(rw|ro|wr)$")]
+    pub access: Option<String>,
+    /// Name of its attribute.
+    pub name: Option<String>,
+    /// Smallest value, unscaled.
+    pub min: Option<i64>,
+    /// Largest value, unscaled.
+    pub max: Option<i64>,
+    /// Smallest difference, unscaled.
+    pub step: Option<i64>,
+    /// Decimal places.
+    #[schema(maximum = 12)]
+    pub scale: Option<u8>,
+    /// Unit.
+    pub unit: Option<String>,
+    /// Words of an enum.
+    pub range: Option<Vec<String>>,
+    /// Labels of bits.
+    pub labels: Option<Vec<String>>,
+    /// Longest text or raw value.
+    pub maxlen: Option<u32>,
+    /// Each write makes something happen.
+    pub action: Option<bool>,
+    /// Told only when asked.
+    pub passive: Option<bool>,
+    /// How it is told: `pulse`.
+    pub trigger: Option<String>,
+    /// A pushed repeat is an event.
+    pub event: Option<bool>,
+    /// Its values are worth a history.
+    pub history: Option<bool>,
+    /// Not offered to people.
+    pub hidden: Option<bool>,
+}
+
+/// [`PointWords`], with what was `null` told from what was missing.
+#[derive(Debug)]
+pub struct PointEdit(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for PointEdit {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let words = Map::deserialize(d)?;
+        PointWords::deserialize(Value::Object(words.clone())).map_err(serde::de::Error::custom)?;
+        Ok(Self(words))
+    }
+}
+
 /// Points to set, unscaled.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -19,7 +19,7 @@ use crate::api::body::{
 };
 use crate::api::etag::Tag;
 use crate::api::extract::{FileBody, JsonBody, Path, Query};
-use crate::model::{DeviceView, Edit, NewDevice};
+use crate::model::{DefinitionEdit, DeviceView, Edit, NewDevice};
 
 /// Which devices.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -145,18 +145,26 @@ pub(super) async fn one(
     Path(device): Path<String>,
 ) -> Answered<Response> {
     let view = shared.home.device(&device)?;
-    let (tag, body) = tag(&view)?;
+    let (tag, body) = tag(&shared, &view)?;
     Ok(tag.known_to(&headers).unwrap_or_else(|| with_tag(&tag, body)))
 }
 
 /// A device's tag and body. The tag's first part is what an edit changes.
-fn tag(view: &DeviceView) -> Answered<(Tag, Vec<u8>)> {
+fn tag(shared: &Shared, view: &DeviceView) -> Answered<(Tag, Vec<u8>)> {
     let json = |e: serde_json::Error| Answer::ours("internal", format!("no JSON: {e}"));
     let facts = &view.facts;
     let edited = (&facts.id, &facts.name, &facts.room, facts.version.map(|v| v.to_string()), facts.sleeper);
-    let edited = serde_json::to_vec(&(edited, DefinitionBody::from(view))).map_err(json)?;
+    let own = shared.home.own_definition(&facts.id);
+    let edited = serde_json::to_vec(&(edited, DefinitionBody::of(view, own.is_some()), own)).map_err(json)?;
     let whole = serde_json::to_vec(&DeviceBody::from(view)).map_err(json)?;
     Ok((Tag::of_parts(&edited, &whole), whole))
+}
+
+/// Changes a device, and answers with how it is then.
+pub(super) async fn change(shared: &Shared, view: &DeviceView, edit: Edit) -> Answered<Response> {
+    let view = shared.home.edit(view.id(), edit).await?;
+    let (tag, body) = tag(shared, &view)?;
+    Ok(with_tag(&tag, body))
 }
 
 fn with_tag(tag: &Tag, body: Vec<u8>) -> Response {
@@ -166,9 +174,9 @@ fn with_tag(tag: &Tag, body: Vec<u8>) -> Response {
 }
 
 /// The device that a change is meant for.
-fn meant(shared: &Shared, device: &str, headers: &HeaderMap) -> Answered<Arc<DeviceView>> {
+pub(super) fn meant(shared: &Shared, device: &str, headers: &HeaderMap) -> Answered<Arc<DeviceView>> {
     let view = shared.home.device(device)?;
-    if tag(&view)?.0.is_meant(headers) {
+    if tag(shared, &view)?.0.is_meant(headers) {
         return Ok(view);
     }
     let said = format!("{} was changed since it was read", view.facts.name);
@@ -196,11 +204,9 @@ pub(super) async fn edit(
         address: body.address,
         version: body.version.map(|v| version(&v)).transpose()?,
         sleeper: body.sleeper,
-        definition: body.definition,
+        definition: body.definition.map(DefinitionEdit::Whole),
     };
-    let view = shared.home.edit(view.id(), edit).await?;
-    let (tag, body) = tag(&view)?;
-    Ok(with_tag(&tag, body))
+    change(&shared, &view, edit).await
 }
 
 /// What becomes of its history.
@@ -227,44 +233,6 @@ pub(super) async fn remove(
     let view = meant(&shared, &device, &headers)?;
     shared.home.remove(view.id(), forget).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// In which form.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Form {
-    /// `json`; `toml`: as a profile of this program, to be edited and given back; `tuya-local`: as a device file of that
-    /// integration, YAML. `json` when missing.
-    format: Option<String>,
-}
-
-/// What a device's points mean, and where each fact came from.
-#[utoipa::path(get, path = "/api/v1/devices/{device}/definition", security(("bearer" = ["read"])),
-    params(("device" = String, Path, description = "Device id, former id or name."), Form),
-    responses((status = 200, description = "It.", content(
-        (DefinitionBody = "application/json"), (String = "application/toml"), (String = "application/yaml")))))]
-pub(super) async fn definition(
-    State(shared): Home,
-    headers: HeaderMap,
-    Path(device): Path<String>,
-    Query(form): Query<Form>,
-) -> Answered<Response> {
-    let view = shared.home.device(&device)?;
-    let (kind, text) = match form.format.as_deref() {
-        None | Some("json") => return tagged(&headers, &DefinitionBody::from(&*view)),
-        Some("toml") => ("application/toml", view.definition.to_toml()),
-        Some("tuya-local") => {
-            ("application/yaml", view.definition.to_tuya_local(view.facts.product_id.as_ref()))
-        }
-        Some(other) => {
-            return Err(Answer::bad(
-                "query.format",
-                format!("format={other:?} is none of json, toml, tuya-local"),
-            ));
-        }
-    };
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 /// A device's local key.

@@ -1,6 +1,7 @@
 //! What is answered, by subject. A route's scope stands in its `security`, and nowhere else.
 
 pub(super) mod control;
+mod definition;
 mod devices;
 mod export;
 mod history;
@@ -72,7 +73,8 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(devices::list, devices::add))
         .routes(routes!(devices::import))
         .routes(routes!(devices::one, devices::edit, devices::remove))
-        .routes(routes!(devices::definition))
+        .routes(routes!(definition::definition))
+        .routes(routes!(definition::edit_point, definition::drop_point))
         .routes(routes!(devices::key))
         .routes(routes!(devices::cloud))
         .routes(routes!(devices::timers))

@@ -1,5 +1,6 @@
 //! The door as a client sees it.
 
+mod definition;
 mod http;
 mod live;
 mod openapi;

@@ -24,6 +24,8 @@ fn needs() -> BTreeMap<&'static str, Option<Scope>> {
         ("PATCH /api/v1/devices/{device}", Some(Admin)),
         ("DELETE /api/v1/devices/{device}", Some(Admin)),
         ("GET /api/v1/devices/{device}/definition", Some(Read)),
+        ("PATCH /api/v1/devices/{device}/definition/points/{dp}", Some(Admin)),
+        ("DELETE /api/v1/devices/{device}/definition/points/{dp}", Some(Admin)),
         ("GET /api/v1/devices/{device}/key", Some(Admin)),
         ("GET /api/v1/devices/{device}/cloud", Some(Read)),
         ("PUT /api/v1/devices/{device}/timers", Some(Admin)),
@@ -71,6 +73,7 @@ fn body(route: &str) -> Option<Value> {
         }
         "POST /api/v1/devices/import" => json!([{"id": "bfa0000000000imported5", "name": "Imported"}]),
         "PATCH /api/v1/devices/{device}" => json!({"room": "Kitchen", "key": format!("{KEY_START}8888")}),
+        "PATCH /api/v1/devices/{device}/definition/points/{dp}" => json!({"name": "socket"}),
         "PUT /api/v1/devices/{device}/timers" => {
             json!({"timers": [{"id": 1, "time": "07:30", "loops": 62, "dps": {"1": true}}]})
         }

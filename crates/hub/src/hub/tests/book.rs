@@ -7,7 +7,7 @@ use landfall_proto::lan::Version;
 
 use super::world::*;
 use crate::hub::HubConfig;
-use crate::model::{By, CommandOptions, Edit, Home as _, NewDevice, ProblemKind, What};
+use crate::model::{By, CommandOptions, DefinitionEdit, Edit, Home as _, NewDevice, ProblemKind, What};
 
 const KEY: &str = "s3cr3t-0f-a-plug";
 
@@ -84,7 +84,7 @@ async fn what_can_not_be_is_refused_with_a_code_and_changes_nothing() {
     let taken = Edit { name: Some("LAMP".into()), sleeper: Some(true), ..Edit::default() };
     assert_eq!(code(hub.edit(&kettle, taken).await.unwrap_err()), "name.taken");
     assert!(!hub.device("Kettle").unwrap().facts.sleeper, "nothing of a refused change is done");
-    let wrong = Edit { definition: Some("[[[".into()), ..Edit::default() };
+    let wrong = Edit { definition: Some(DefinitionEdit::Whole("[[[".into())), ..Edit::default() };
     assert_eq!(code(hub.edit(&kettle, wrong).await.unwrap_err()), "definition.invalid");
     assert_eq!(code(hub.edit(&nobody, Edit::default()).await.unwrap_err()), "device.unknown");
     assert_eq!(code(hub.remove(&nobody, false).await.unwrap_err()), "device.unknown");
