@@ -179,6 +179,7 @@ impl Device {
             up: (self.lan.is_up() || self.cloud.is_up()) && !self.cut_off,
             possible: used(&self.lan) || used(&self.cloud),
             sleeper: self.known.facts.sleeper,
+            denied: self.cut_off && self.heard_ms.is_none(),
             grace,
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct Facts {
     /// A line is possible at all.
     pub(super) possible: bool,
     pub(super) sleeper: bool,
+    /// Never heard, and its gateway says that it can't be had: there is nothing to bridge with a grace time.
+    pub(super) denied: bool,
     pub(super) grace: Duration,
 }
 
@@ -77,7 +79,7 @@ impl Reach {
             return self.come(now);
         }
         let lost = *self.lost.get_or_insert(now);
-        let over = lost.mono.saturating_add(Self::wait(&facts)) <= now.mono;
+        let over = facts.denied || lost.mono.saturating_add(Self::wait(&facts)) <= now.mono;
         let next = match &self.presence {
             Presence::Online if over && facts.sleeper => Presence::Asleep { since_ms: lost.unix_ms },
             Presence::Online if over => Presence::Offline { since_ms: lost.unix_ms, why: why() },

@@ -106,6 +106,22 @@ fn sub_devices_hear_speak_and_fall_through_their_gateway() {
 }
 
 #[test]
+fn a_sub_device_that_was_never_heard_is_offline_as_soon_as_its_gateway_says_so() {
+    let mut home = Home::new(vec![gateway(), child(BULB, "c1"), child(LAMP, "c2")]);
+    home.line_of(GATEWAY, Lan, Up, None);
+    home.hear_of(GATEWAY, Some("c1"), Lan, Pushed, dps(&[(9, 3)]));
+    let cid = |c| Cid::new(c).unwrap();
+    home.act(Action::SubDevices {
+        gateway: id(GATEWAY),
+        online: vec![],
+        offline: vec![cid("c1"), cid("c2")],
+    });
+    let Presence::Offline { why, .. } = &home.view_of(LAMP).presence else { panic!() };
+    assert_eq!(why, "its gateway says that it is offline");
+    assert_eq!(home.view_of(BULB).presence, Presence::Online, "it may be back before the grace time is over");
+}
+
+#[test]
 fn a_stranger_behind_a_gateway_is_told_once_until_it_is_known() {
     let mut home = Home::new(vec![gateway()]);
     let told = |home: &Home| {
