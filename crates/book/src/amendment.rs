@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::Book;
 use crate::device::Device;
-use crate::people::Hardware;
+use crate::reserve::KeySet;
 use crate::shared::Shared;
 
-/// Devices that changed or came, and hardware that became a device. Whatever else happens to a book is no amendment: then
+/// Devices that changed or came, hardware that became a device, and what went into and out of the reserve. Whatever else happens to a book is no amendment: then
 /// all of it is written. Applied to the version before, it makes the version after.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Amendment {
@@ -17,6 +17,12 @@ pub struct Amendment {
     /// Where in the list of hardware stood what is gone, in rising order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     hardware_gone: Vec<usize>,
+    /// Where in the reserve stood what is gone, in rising order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reserve_gone: Vec<usize>,
+    /// Keys that came into the reserve, behind what is left of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reserve_new: Vec<Shared<KeySet>>,
 }
 
 /// An amendment of another book than this.
@@ -33,18 +39,23 @@ impl Amendment {
         let same = |at: usize, now: &Shared<Device>| {
             before.devices.get(at).is_some_and(|was| was.is(now) || **was == **now)
         };
-        if before.devices.is(&after.devices) && before.hardware.is(&after.hardware) {
-            return Some(Self::default());
+        let mut devices = Vec::new();
+        if !before.devices.is(&after.devices) {
+            let new = after.devices.iter().enumerate().filter(|(at, now)| !same(*at, now));
+            devices.extend(new.map(|(at, now)| (at, now.clone())));
         }
-        let new = after.devices.iter().enumerate().filter(|(at, now)| !same(*at, now));
-        let devices = new.map(|(at, now)| (at, now.clone())).collect();
-        let hardware_gone = gone(&before.hardware, &after.hardware)?;
-        Some(Self { devices, hardware_gone })
+        let (hardware_gone, new) = moved(&before.hardware, &after.hardware);
+        if !new.is_empty() {
+            return None;
+        }
+        let (reserve_gone, reserve_new) = moved(&before.reserve, &after.reserve);
+        Some(Self { devices, hardware_gone, reserve_gone, reserve_new: reserve_new.to_vec() })
     }
 
     /// Nothing changed.
     pub const fn is_empty(&self) -> bool {
-        self.devices.is_empty() && self.hardware_gone.is_empty()
+        let Self { devices, hardware_gone, reserve_gone, reserve_new } = self;
+        devices.is_empty() && hardware_gone.is_empty() && reserve_gone.is_empty() && reserve_new.is_empty()
     }
 
     /// Where in the book the devices are that changed or came.
@@ -71,37 +82,54 @@ impl Amendment {
                 None => return Err(Misfit),
             }
         }
-        let mut gone = self.hardware_gone.into_iter().peekable();
-        let mut at = 0;
-        book.hardware.own().retain(|_| {
-            let goes = gone.next_if_eq(&at).is_some();
-            at += 1;
-            !goes
-        });
-        if gone.peek().is_some() { Err(Misfit) } else { Ok(()) }
+        take_out(&mut book.hardware, self.hardware_gone)?;
+        take_out(&mut book.reserve, self.reserve_gone)?;
+        if !self.reserve_new.is_empty() {
+            book.reserve.own().extend(self.reserve_new);
+        }
+        Ok(())
     }
 }
 
-/// Where in `before` stands what `after` lacks; none where `after` has something else besides.
-fn gone(before: &Shared<Vec<Shared<Hardware>>>, after: &Shared<Vec<Shared<Hardware>>>) -> Option<Vec<usize>> {
-    if before.is(after) {
-        return Some(Vec::new());
+type List<T> = Shared<Vec<Shared<T>>>;
+
+/// Takes out what stands at these places, which rise.
+fn take_out<T>(list: &mut List<T>, places: Vec<usize>) -> Result<(), Misfit> {
+    if places.is_empty() {
+        return Ok(());
     }
-    let mut left = after.iter().peekable();
+    let mut gone = places.into_iter().peekable();
+    let mut at = 0;
+    list.own().retain(|_| {
+        let goes = gone.next_if_eq(&at).is_some();
+        at += 1;
+        !goes
+    });
+    if gone.peek().is_some() { Err(Misfit) } else { Ok(()) }
+}
+
+/// Where in `before` stands what `after` lacks, and what `after` has behind the rest.
+fn moved<'a, T: PartialEq>(before: &List<T>, after: &'a List<T>) -> (Vec<usize>, &'a [Shared<T>]) {
+    if before.is(after) {
+        return (Vec::new(), &[]);
+    }
+    let mut left = &after[..];
     let mut gone = Vec::new();
     for (at, was) in before.iter().enumerate() {
-        if left.next_if(|now| now.is(was) || **now == **was).is_none() {
-            gone.push(at);
+        match left.split_first() {
+            Some((now, rest)) if now.is(was) || **now == **was => left = rest,
+            _ => gone.push(at),
         }
     }
-    left.peek().is_none().then_some(gone)
+    (gone, left)
 }
 
 #[cfg(test)]
 mod tests {
-    use landfall_proto::id::{DeviceId, Uuid};
+    use landfall_proto::id::{DeviceId, LocalKey, SecKey, Uuid};
 
     use super::*;
+    use crate::people::Hardware;
 
     fn device(id: &str) -> Device {
         Device::new(DeviceId::new(id).unwrap(), format!("Plug {id}"))
@@ -119,7 +147,17 @@ mod tests {
         for uuid in ["u1", "u2", "u3"] {
             book.add_hardware(hardware(uuid)).unwrap();
         }
+        book.put_aside((0..3).map(set));
         book
+    }
+
+    fn set(n: usize) -> KeySet {
+        let text = format!("{n:016}");
+        KeySet {
+            id: DeviceId::new(format!("bf{n:020}")).unwrap(),
+            local: LocalKey::new(&text).unwrap(),
+            sec: SecKey::new(&text).unwrap(),
+        }
     }
 
     /// Changes a copy, and says whether the amendment brings the original there, by way of its text.
@@ -133,7 +171,8 @@ mod tests {
         read.apply(&mut made).unwrap();
         assert_eq!(made, after);
         assert_eq!(before, home(), "the version before is what it was");
-        Some(found.devices.len() + found.hardware_gone.len())
+        let reserve = found.reserve_gone.len() + found.reserve_new.len();
+        Some(found.devices.len() + found.hardware_gone.len() + reserve)
     }
 
     #[test]
@@ -146,6 +185,14 @@ mod tests {
         assert_eq!(amended(|b| drop(b.add(device("bf04")))), Some(1));
         assert_eq!(amended(|b| b.hardware.own().retain(|h| h.uuid.as_str() == "u2")), Some(2));
         assert_eq!(amended(|b| b.re_register(&id("bf01"), &id("bf09"))), Some(1));
+        assert_eq!(amended(|b| b.put_aside([set(3), set(4)])), Some(2));
+        assert_eq!(amended(|b| assert!(b.strike(&set(1).id))), Some(1));
+        assert_eq!(amended(|b| b.reserve.own().swap(0, 2)), Some(4), "two go, and come behind the third");
+        let mixed = |b: &mut Book| {
+            assert!(b.take_in(&set(0).id, 5).unwrap() && b.strike(&set(2).id));
+            b.put_aside([set(5)]);
+        };
+        assert_eq!(amended(mixed), Some(4));
     }
 
     #[test]
@@ -164,5 +211,7 @@ mod tests {
         assert_eq!(gone.apply(&mut empty), Err(Misfit));
         let twice = Amendment { hardware_gone: vec![1, 1], ..Amendment::default() };
         assert_eq!(twice.apply(&mut home()), Err(Misfit));
+        let used = Amendment { reserve_gone: vec![3], ..Amendment::default() };
+        assert_eq!(used.apply(&mut home()), Err(Misfit));
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, NameError, checked_name};
 use crate::people::{Hardware, Person, PersonError};
+use crate::reserve::KeySet;
 use crate::shared::Shared;
 
 /// Why the book can't be changed so.
@@ -83,8 +84,8 @@ fn ids_listed(ids: &[DeviceId]) -> String {
     ids.iter().map(DeviceId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The devices, in the order in which they came; beside them hardware without a registration, and people. A copy is
-/// cheap: it shares what neither of the two changes.
+/// The devices, in the order in which they came; beside them hardware without a registration, people, and a reserve of
+/// keys. A copy is cheap: it shares what neither of the two changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Book {
     pub(crate) devices: Shared<Vec<Shared<Device>>>,
@@ -92,10 +93,13 @@ pub struct Book {
     pub(crate) hardware: Shared<Vec<Shared<Hardware>>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) people: Vec<Person>,
+    /// Keys made ahead; what is told of them is entered as a device soon after.
+    #[serde(default, skip_serializing_if = "none_listed")]
+    pub(crate) reserve: Shared<Vec<Shared<KeySet>>>,
 }
 
-fn none_listed(hardware: &[Shared<Hardware>]) -> bool {
-    hardware.is_empty()
+fn none_listed<T>(list: &[Shared<T>]) -> bool {
+    list.is_empty()
 }
 
 /// Names are the same whatever the case of their letters.

@@ -7,6 +7,7 @@
 //! | [`mapping`] | tinytuya's `mapping` as a [`Schema`](landfall_proto::schema::Schema), kept as it came |
 //! | [`cloud_side`] | what the stand-in cloud keeps of a device: keys, what it was told, timers, images |
 //! | [`registration`] | keys handed out and used for the first time |
+//! | [`reserve`] | keys made ahead, so that what a device is told lies on disk already |
 //! | [`people`] | people's MQTT clients; hardware that was never activated |
 //! | [`store`] | the file `book.json`, behind [`BookStore`] |
 //! | [`log`] | small changes beside it, in `book.log` |
@@ -32,6 +33,7 @@ pub mod mapping;
 pub mod merge;
 pub mod people;
 pub mod registration;
+pub mod reserve;
 mod secret_text;
 mod shared;
 pub mod store;
@@ -46,6 +48,7 @@ pub use import::ImportError;
 pub use mapping::Mapping;
 pub use merge::{Change, Outcome, OutcomeKind};
 pub use people::{Hardware, Person};
+pub use reserve::KeySet;
 pub use shared::Shared;
 pub use store::{BookStore, DevicesFile, FileStore, Stamp, StoreError};
 pub use version::Version;

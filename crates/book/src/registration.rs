@@ -95,7 +95,10 @@ impl Book {
         }
         let id = match known {
             Some(d) => d.id.clone(),
-            None => self.newcomer(&applicant, &fresh.id, &name)?,
+            None => {
+                self.has_room()?;
+                self.newcomer(&applicant, &fresh.id, &name)?
+            }
         };
         let Some(device) = self.by_id_mut(&id) else { return Err(BookError::Clash(format!("the id {id}"))) };
         if let Applicant::Hardware(uuid) = applicant {
@@ -108,12 +111,19 @@ impl Book {
         Ok((id, fresh))
     }
 
-    /// A device that nobody knew, with what is known of its hardware.
-    fn newcomer(&mut self, who: &Applicant, id: &DeviceId, name: &str) -> Result<DeviceId, BookError> {
+    /// Whoever plays with names is stopped.
+    fn has_room(&self) -> Result<(), BookError> {
         let unused = self.devices().iter().filter(|d| d.key.is_none() && d.cloud.pending.is_some()).count();
-        if unused >= MAX_UNUSED {
-            return Err(BookError::Unused(unused));
-        }
+        if unused >= MAX_UNUSED { Err(BookError::Unused(unused)) } else { Ok(()) }
+    }
+
+    /// A device that nobody knew, with what is known of its hardware.
+    pub(crate) fn newcomer(
+        &mut self,
+        who: &Applicant,
+        id: &DeviceId,
+        name: &str,
+    ) -> Result<DeviceId, BookError> {
         let mut device = Device::new(id.clone(), name);
         if let Applicant::Hardware(uuid) = who {
             let hardware = self.hardware.iter().find(|h| h.uuid == *uuid).cloned();

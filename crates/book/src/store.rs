@@ -14,9 +14,12 @@ use crate::import::{self, ImportError};
 use crate::log::{self, LOG_NAME};
 
 /// The greatest number of a form that we read. A file with a greater one was written by a newer Landfall.
-pub const SCHEMA: u32 = 3;
-/// The form that has a log beside it: who does not read both must not read one.
-const WITH_LOG: u32 = 3;
+pub const SCHEMA: u32 = 4;
+/// The form that has a log beside it, which may speak of a reserve of keys: who does not read all of it must not read a part.
+/// (3 was that of a log without a reserve.)
+const WITH_LOG: u32 = 4;
+/// The form with a reserve of keys in the one file: who lost it would lose keys that devices were told.
+const WITH_RESERVE: u32 = 4;
 /// The form with all of a stand-in cloud in the one file.
 const ALONE: u32 = 2;
 /// The form without a stand-in cloud. A book without keys and people of one is written in this form still, so that an
@@ -262,6 +265,7 @@ impl FileStore {
 fn write_file(path: &Path, book: &Book, log: Option<u64>) -> Result<(), StoreError> {
     let schema = match log {
         Some(_) => WITH_LOG,
+        None if book.reserve_len() > 0 => WITH_RESERVE,
         None if book.has_cloud_side() => ALONE,
         None => WITHOUT_CLOUD,
     };

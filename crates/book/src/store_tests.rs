@@ -56,7 +56,7 @@ fn a_newer_book_is_refused_and_left_alone() {
     fs::write(store.place(), text).unwrap();
     for e in [store.load().unwrap_err(), add(&store, &plug()).unwrap_err()] {
         assert!(matches!(e, StoreError::Newer { found: 7, .. }), "{e}");
-        assert!(e.to_string().contains("schema 7; this version of landfall knows schemas up to 3"));
+        assert!(e.to_string().contains("schema 7; this version of landfall knows schemas up to 4"));
     }
     assert_eq!(fs::read_to_string(store.place()).unwrap(), text);
 }
@@ -172,6 +172,23 @@ fn an_older_program_can_go_on_until_it_would_lose_something() {
         .unwrap();
     assert_eq!(schema(), 2);
     assert_eq!(store.load().unwrap().devices()[0].key_history[0].sec, sec);
+    // Who does not know the reserve would lose keys that devices were told.
+    let set = crate::KeySet { id: DeviceId::new("bf09").unwrap(), local: key, sec: sec.unwrap() };
+    store
+        .update(&mut |b| {
+            b.put_aside([set.clone()]);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(schema(), 4);
+    assert_eq!(store.load().unwrap().reserved(&set.id), Some(&set));
+    store
+        .update(&mut |b| {
+            assert!(b.strike(&set.id));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(schema(), 2);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //!
 //! Each server runs in a process of its own; the same client connects to it, does the handshake with an identity of
 //! type 1, sends one activation (signed, encrypted, `et=1`) and reads the answer. Ours checks the signature, opens the
-//! body, makes keys, stores them in the book on disk, and answers under the device's key. The bare one does the same
-//! handshake with the same library, reads to the end of the request and writes an answer of the same length. Beside it
-//! stands one that has the disk keep two kilobytes before it answers, as a single write into a file that has its length
-//! already: keys must be on disk before they are told, and what that costs is the disk's affair. It is time of the
-//! processor, too: the kernel's, and that of waking up again with cold caches.
+//! body, takes keys that lie on disk, answers under the device's key, and writes several devices into the book together.
+//! All of that counts. The bare one does the same handshake with the same library, reads to the end of the request and
+//! writes an answer of the same length. Beside it stands one that has the disk keep two kilobytes before it answers, as a
+//! single write into a file that has its length already: what an activation costs that waits for its disk. It is time of
+//! the processor, too: the kernel's, and that of waking up again with cold caches.
 //!
 //! `cargo bench -p landfall-cloud --bench activation -- [COUNT]`
 

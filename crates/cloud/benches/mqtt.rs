@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use landfall_cloud::backend::{
-    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity, Keys,
-    PinOutcome, Registration, Timers,
+    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, FirstUse, Identity,
+    Keys, PinOutcome, Registration, Timers,
 };
 use landfall_cloud::clock::Clock;
 use landfall_cloud::config::Config;
@@ -163,8 +163,8 @@ impl Backend for Crowd {
     ) -> std::result::Result<(Arc<Registration>, Activation), ActivationRefusal> {
         Err(ActivationRefusal::NoWindow)
     }
-    async fn keys_used(&self, _id: &DeviceId) -> std::result::Result<(), BackendError> {
-        Ok(())
+    async fn keys_used(&self, _id: &DeviceId) -> std::result::Result<FirstUse, BackendError> {
+        Ok(FirstUse::Expected)
     }
     async fn pin(&self, _id: &DeviceId, _password: &[u8]) -> std::result::Result<PinOutcome, BackendError> {
         Ok(PinOutcome::Differs)

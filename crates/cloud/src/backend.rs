@@ -140,6 +140,16 @@ pub struct BackendError {
     pub what: String,
 }
 
+/// Whose keys were used for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstUse {
+    /// Those of a device that was known to have been given them.
+    Expected,
+    /// Those of a device that was told them shortly before the program was ended: it is taken in by them, and nothing
+    /// else is known of it.
+    Unentered,
+}
+
 /// What becomes of a password of a device whose sec key is unknown (cloud.md 7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinOutcome {
@@ -220,8 +230,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Until when (seconds since 1970) activations are answered for this identity; `None`: not at all.
     fn window(&self, who: &Identity) -> Option<u64>;
 
-    /// Answers an activation inside the window: makes keys from the operating system's random source, keeps them as
-    /// pending, and says what the device is told but for the time zone, which the cloud fills in. A repeated ask by
+    /// Answers an activation inside the window: takes keys that are on disk, from the operating system's random source,
+    /// keeps them as pending, and says what the device is told but for the time zone, which the cloud fills in. A repeated ask by
     /// the same device inside the window gets the same pending keys again: a device that lost the answer asks again
     /// (cloud.md 1.5), and both answers must work.
     async fn activate(
@@ -230,7 +240,7 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<(Arc<Registration>, Activation), ActivationRefusal>;
 
     /// The pending keys of a device were used for the first time: they replace the old ones, which go into history.
-    async fn keys_used(&self, id: &DeviceId) -> Result<(), BackendError>;
+    async fn keys_used(&self, id: &DeviceId) -> Result<FirstUse, BackendError>;
 
     /// Checks the password of a device whose sec key is unknown, pinning the first one.
     async fn pin(&self, id: &DeviceId, password: &[u8]) -> Result<PinOutcome, BackendError>;

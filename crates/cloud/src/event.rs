@@ -7,7 +7,7 @@ use landfall_proto::dp::Dps;
 use landfall_proto::id::{Cid, DeviceId};
 use serde::Serialize;
 
-use crate::backend::Generation;
+use crate::backend::{FirstUse, Generation};
 use crate::listen::Over;
 
 /// Something that happened. No secret is ever part of it.
@@ -52,6 +52,9 @@ pub enum What {
     },
     /// New keys were used for the first time and replace the old ones.
     KeysUsed,
+    /// A device came with keys that it was told shortly before the program was ended, and is taken in by them. Nothing else
+    /// is known of it.
+    TakenIn,
     /// The first password of an adopted device was pinned.
     PasswordPinned,
     /// Points were reported, in an envelope that verified.
@@ -124,6 +127,15 @@ pub enum What {
         /// How many.
         reports: u64,
     },
+}
+
+impl From<FirstUse> for What {
+    fn from(first: FirstUse) -> Self {
+        match first {
+            FirstUse::Expected => Self::KeysUsed,
+            FirstUse::Unentered => Self::TakenIn,
+        }
+    }
 }
 
 fn points_map<S: serde::Serializer>(dps: &Arc<Dps>, s: S) -> Result<S::Ok, S::Error> {

@@ -282,7 +282,7 @@ fn a_newer_or_damaged_book_is_left_alone() {
     for (text, error, hint) in [
         (
             "{\"schema\": 99, \"devices\": 1}",
-            "schema 99; this version of landfall knows schemas up to 3",
+            "schema 99; this version of landfall knows schemas up to 4",
             "upgrade",
         ),
         ("{\"schema\": 1, \"devices\": [{\"id\": ", "is damaged at line 1", "left untouched"),

@@ -1,5 +1,6 @@
 //! What is made anew for a device or a person, from the operating system's random source.
 
+use landfall_book::KeySet;
 use landfall_book::digest::SALT;
 use landfall_link::entropy::OsEntropy;
 use landfall_proto::Entropy;
@@ -33,17 +34,24 @@ fn text(entropy: &mut impl Entropy, alphabet: &[u8], length: usize) -> String {
 }
 
 /// A device id as the vendor gives them: `bf` and 20 characters.
-pub(super) fn device_id(entropy: &mut OsEntropy) -> Result<DeviceId, BackendError> {
+fn device_id(entropy: &mut OsEntropy) -> Result<DeviceId, BackendError> {
     let rest = text(entropy, LOWER, ID_LENGTH - ID_START.len());
     DeviceId::new(format!("{ID_START}{rest}")).map_err(|e| BackendError { what: e.to_string() })
 }
 
 /// A local key and a sec key.
-pub(super) fn keys(entropy: &mut OsEntropy) -> Result<(LocalKey, SecKey), BackendError> {
+fn keys(entropy: &mut OsEntropy) -> Result<(LocalKey, SecKey), BackendError> {
     let local =
         LocalKey::new(text(entropy, LETTERS, 16)).map_err(|e| BackendError { what: e.to_string() })?;
     let sec = SecKey::new(text(entropy, LETTERS, 16)).map_err(|e| BackendError { what: e.to_string() })?;
     Ok((local, sec))
+}
+
+/// An id and the keys that go with it.
+pub(super) fn set(entropy: &mut OsEntropy) -> Result<KeySet, BackendError> {
+    let id = device_id(entropy)?;
+    let (local, sec) = keys(entropy)?;
+    Ok(KeySet { id, local, sec })
 }
 
 /// A password, or the secret part of a URL: 22 characters, 131 bits.

@@ -6,6 +6,7 @@
 //! | [`writer`] | the one task that changes the file, and notices when another process did |
 //! | [`windows`] | when activations are answered, and for whom |
 //! | [`activation`] | which device asks, what it is given |
+//! | [`lane`] | keys told from the book's reserve, and entered soon after |
 //! | [`schemas`] | which points it is told |
 //! | [`profiles`] | facts about products, from `profiles/` |
 //! | [`fresh`] | keys, ids and passwords |
@@ -17,6 +18,7 @@ mod activation;
 mod firmware;
 mod fresh;
 mod index;
+mod lane;
 mod owner;
 pub mod profiles;
 mod schemas;
@@ -26,7 +28,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,12 +40,13 @@ use landfall_proto::mqtt::login::Password;
 use landfall_proto::psk::DeviceHash;
 
 use crate::backend::{
-    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity,
+    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, FirstUse, Identity,
     PinOutcome, Registration, Timers,
 };
 use crate::clock::Clock;
 use firmware::Files;
 use index::Index;
+use lane::Lane;
 use profiles::Profiles;
 pub use shelf::ChangeError;
 use windows::Windows;
@@ -72,6 +75,10 @@ struct Inner {
     /// What devices said of themselves, and is not stored yet.
     announced: Mutex<HashMap<DeviceId, Announcement>>,
     windows: Windows,
+    /// What is told before it is entered. Taken before `index`.
+    lane: Mutex<Lane>,
+    /// Something of the lane is to be written.
+    woken: tokio::sync::Notify,
     entropy: Mutex<OsEntropy>,
     /// The last trouble with the file, so that it is told once and not every second.
     trouble: Mutex<Option<String>>,
@@ -95,13 +102,19 @@ impl Inner {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts another version of the book in the place of the one shown. Only the writer does.
-    fn show(&self, version: Version) {
-        let book = version.book().clone();
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts another version of the book in the place of the one shown, with what was told and is not entered in it yet. Only
+    /// the writer does.
+    fn show(&self, lane: &mut Lane, version: Version) {
+        let mut book = version.book().clone();
+        lane.show_in(&mut book);
         let amendment = self.index().amendment_to(&book);
         // Built anew it may wait for a disk, which nobody who looks something up shall do.
         let anew = amendment.is_none().then(|| Index::of(book.clone(), self.profiles, &self.files));
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index_mut();
         if let Some(anew) = anew {
             *index = anew;
         } else if let Some(amendment) = amendment {
@@ -181,11 +194,13 @@ impl BookBackend {
             version: tokio::sync::watch::Sender::new(0),
             announced: Mutex::default(),
             windows: Windows::default(),
+            lane: Mutex::default(),
+            woken: tokio::sync::Notify::new(),
             entropy: Mutex::new(entropy),
             trouble: Mutex::default(),
             nobody,
         });
-        inner.show(version);
+        inner.show(&mut locked(&inner.lane), version);
         Ok(Arc::new(Self { writer: Writer::start(Arc::clone(&inner)), inner }))
     }
 
@@ -202,7 +217,10 @@ impl BookBackend {
 #[async_trait]
 impl Backend for BookBackend {
     fn by_id(&self, id: &DeviceId) -> Option<Arc<Registration>> {
-        self.inner.index().by_id(id).map(index::Slot::registration)
+        let index = self.inner.index();
+        // Told shortly before an end without a goodbye: whoever has these keys was told them.
+        let unentered = || index.book.reserved(id).map(|set| Arc::new(lane::unentered(set)));
+        index.by_id(id).map(index::Slot::registration).or_else(unentered)
     }
 
     fn by_uuid(&self, uuid: &Uuid) -> Option<Arc<Registration>> {
@@ -229,18 +247,21 @@ impl Backend for BookBackend {
         self.activate_now(ask).await
     }
 
-    async fn keys_used(&self, id: &DeviceId) -> Result<(), BackendError> {
+    async fn keys_used(&self, id: &DeviceId) -> Result<FirstUse, BackendError> {
         // Every message under these keys says so; only the first changes anything.
         if self.by_id(id).is_some_and(|d| d.pending.is_none()) {
-            return Ok(());
+            return Ok(FirstUse::Expected);
         }
-        let (id, now) = (id.clone(), self.inner.clock.unix());
-        self.writer
-            .change_book(move |book| {
-                book.keys_used(&id, now);
-                Ok(())
-            })
-            .await
+        let (who, now) = (id.clone(), self.inner.clock.unix());
+        let back = self
+            .writer
+            .change_book(move |book| Ok(!book.keys_used(&who, now) && book.take_in(&who, now)?))
+            .await?;
+        if !back {
+            return Ok(FirstUse::Expected);
+        }
+        tracing::warn!(device = %id, "was given keys shortly before this program was ended; it is taken in with them");
+        Ok(FirstUse::Unentered)
     }
 
     async fn pin(&self, id: &DeviceId, password: &[u8]) -> Result<PinOutcome, BackendError> {
@@ -285,7 +306,12 @@ impl Backend for BookBackend {
     }
 
     async fn flush(&self) -> Result<(), BackendError> {
-        if !self.inner.has_announcements() {
+        let kept = {
+            let mut lane = locked(&self.inner.lane);
+            lane.end();
+            lane.kept()
+        };
+        if !kept && !self.inner.has_announcements() {
             return Ok(());
         }
         self.writer.change_book(|_| Ok(())).await

@@ -80,6 +80,9 @@ impl Owner for BookBackend {
         let now = self.inner.clock.now();
         let length = Duration::from_secs(window.until.saturating_sub(now.unix)).min(MAX_WINDOW);
         self.inner.windows.open(window.who, now.mono + length, now.mono);
+        // Keys are made ahead while a window is open.
+        locked(&self.inner.lane).opened();
+        self.inner.woken.notify_one();
     }
 
     fn close_windows(&self) {

@@ -43,6 +43,16 @@ impl State {
         self.handed.retain(|_, handed| handed.until > now);
     }
 
+    fn first(
+        &mut self,
+        identity: &Identity,
+        names: Vec<String>,
+        until: Duration,
+        unsigned_from: Option<IpAddr>,
+    ) {
+        self.handed.insert(identity.clone(), Handed { names, until, times: 1, unsigned_from });
+    }
+
     fn until(&self, names: &[String]) -> Option<Duration> {
         let fits = |who: &Who| who.as_ref().is_none_or(|who| names.contains(who));
         self.open.iter().filter(|(who, _)| fits(who)).map(|(_, until)| *until).max()
@@ -118,8 +128,7 @@ impl Windows {
         state.prune(now);
         let until = state.until(&names).ok_or(ActivationRefusal::NoWindow)?;
         let Some(handed) = state.handed.get_mut(identity) else {
-            let unsigned_from = peer.filter(|_| !signed);
-            state.handed.insert(identity.clone(), Handed { names, until, times: 1, unsigned_from });
+            state.first(identity, names, until, peer.filter(|_| !signed));
             return Ok(1);
         };
         if !signed && handed.unsigned_from.is_some() && handed.unsigned_from != peer {
@@ -127,6 +136,32 @@ impl Windows {
         }
         handed.times = handed.times.saturating_add(1);
         Ok(handed.times)
+    }
+
+    /// The same for a device that asks for the first time in its window; none for any other, and nothing is counted then.
+    pub(super) fn ask_first(
+        &self,
+        identity: &Identity,
+        names: Vec<String>,
+        signed: bool,
+        peer: Option<IpAddr>,
+        now: Duration,
+    ) -> Option<Result<(), ActivationRefusal>> {
+        let mut state = self.state();
+        state.prune(now);
+        let Some(until) = state.until(&names) else { return Some(Err(ActivationRefusal::NoWindow)) };
+        if state.handed.contains_key(identity) {
+            return None;
+        }
+        state.first(identity, names, until, peer.filter(|_| !signed));
+        Some(Ok(()))
+    }
+
+    /// Whether any is open.
+    pub(super) fn any(&self, now: Duration) -> bool {
+        let mut state = self.state();
+        state.prune(now);
+        !state.open.is_empty()
     }
 
     /// The device was given nothing after all.
@@ -193,6 +228,20 @@ mod tests {
         w.open(None, s(12), s(9));
         assert_eq!(ask(&w, &uuid("a"), true, None, s(15)), Ok(2));
         assert_eq!(w.list(s(15)), [(None, s(5))], "not cut short");
+    }
+
+    #[test]
+    fn a_first_request_is_the_first_of_its_window_only() {
+        let w = Windows::default();
+        let first = |at| w.ask_first(&uuid("a"), vec!["a".to_owned()], true, None, s(at));
+        assert_eq!((first(0), w.any(s(0))), (Some(Err(ActivationRefusal::NoWindow)), false));
+        w.open(Some("a".into()), s(10), s(0));
+        assert_eq!((first(1), w.any(s(1))), (Some(Ok(())), true));
+        assert_eq!(first(2), None);
+        assert_eq!(ask(&w, &uuid("a"), true, None, s(3)), Ok(2), "only what was answered counts");
+        w.not_handed(&uuid("a"));
+        assert_eq!(first(4), Some(Ok(())));
+        assert!(!w.any(s(10)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use landfall_proto::id::DeviceId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::lane::Refill;
 use super::{Inner, locked};
 use crate::backend::{Announcement, BackendError};
 
@@ -17,6 +18,8 @@ use crate::backend::{Announcement, BackendError};
 const QUEUE: usize = 256;
 /// Changes that are kept together.
 const BATCH: usize = 64;
+/// How long keys that were told may wait to be entered: with the write itself, less than 250 ms.
+const ENTER: Duration = Duration::from_millis(200);
 /// How often the file is looked at: another process may have changed it.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long what a device said of itself may be in memory only.
@@ -107,32 +110,53 @@ async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::new();
     let mut stored = Instant::now();
     let mut wrote = false;
+    let mut due: Option<Instant> = None;
     loop {
-        tokio::select! {
+        let write_now = tokio::select! {
             got = queue.recv_many(&mut jobs, BATCH) => {
                 if got == 0 {
                     break;
                 }
-                write(&inner, std::mem::take(&mut jobs)).await;
-                (stored, wrote) = (Instant::now(), true);
+                true
             }
+            () = inner.woken.notified() => {
+                if due.is_none() && locked(&inner.lane).waits() {
+                    due = Some(Instant::now() + ENTER);
+                }
+                inner.reserve_due(false)
+            }
+            () = at(due) => true,
             _ = look.tick() => {
-                if inner.has_announcements() && stored.elapsed() >= STORE_ANNOUNCEMENTS {
-                    write(&inner, Vec::new()).await;
-                    (stored, wrote) = (Instant::now(), true);
-                } else {
+                let said = inner.has_announcements() && stored.elapsed() >= STORE_ANNOUNCEMENTS;
+                let write_now = said || inner.reserve_due(true);
+                if !write_now {
                     refresh(&inner).await;
                 }
+                write_now
             }
+        };
+        if write_now {
+            write(&inner, std::mem::take(&mut jobs)).await;
+            // What was told meanwhile has woken us already, and what failed is tried again when the file is looked at.
+            (stored, wrote, due) = (Instant::now(), true, None);
         }
     }
-    if inner.has_announcements() {
+    locked(&inner.lane).end();
+    if inner.has_announcements() || locked(&inner.lane).kept() {
         write(&inner, Vec::new()).await;
         wrote = true;
     }
     // Who only looked leaves the log to whoever writes it.
     if wrote {
         fold(&inner).await;
+    }
+}
+
+/// Waits until then; for ever without.
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -161,11 +185,19 @@ async fn write(inner: &Arc<Inner>, jobs: Vec<Job>) {
 
 fn write_now(inner: &Inner, jobs: Vec<Job>) {
     let announced = inner.take_announcements();
+    let announced_nothing = announced.is_empty();
     let mut finish = Vec::with_capacity(jobs.len());
     let mut jobs = Some(jobs);
     let mut left = HashMap::new();
     let known = locked(&inner.shown).clone();
+    let refill = inner.refill().unwrap_or_else(|e| {
+        tracing::error!("no keys are made ahead: {e}");
+        Refill::default()
+    });
     let kept = inner.store.update_from(&known, &mut |book| {
+        // In this order: what was told counts for whoever changes something now.
+        locked(&inner.lane).settle(book);
+        refill.apply(book);
         left = announce(book, &announced);
         finish.extend(jobs.take().into_iter().flatten().map(|job| job(Some(&mut *book))));
         Ok(())
@@ -174,15 +206,20 @@ fn write_now(inner: &Inner, jobs: Vec<Job>) {
         Ok(version) => {
             // What is left is shown again with the rest.
             inner.keep_announcements(left);
-            inner.show(version);
+            let mut lane = locked(&inner.lane);
+            lane.written(refill);
+            inner.show(&mut lane, version);
             Ok(())
         }
         Err(e) => {
             inner.keep_announcements(announced);
-            Err(super::failed(&e))
+            let e = super::failed(&e);
+            locked(&inner.lane).not_written(&e);
+            Err(e)
         }
     };
     if finish.is_empty()
+        && !announced_nothing
         && let Err(e) = &kept
     {
         tracing::warn!("what devices said of themselves is not stored yet: {e}");
@@ -199,7 +236,7 @@ fn announce(book: &mut Book, announced: &HashMap<DeviceId, Announcement>) -> Has
     let mut left = HashMap::new();
     for (id, what) in announced {
         let Some(device) = book.by_id_mut(id) else {
-            if book.by_any_id(id).is_some() {
+            if book.by_any_id(id).is_some() || book.reserved(id).is_some() {
                 left.insert(id.clone(), what.clone());
             }
             continue;
@@ -221,10 +258,13 @@ async fn refresh(inner: &Arc<Inner>) {
         let shown = locked(&inner.shown).clone();
         match inner.store.is_current(&shown) {
             Ok(true) => Ok(()),
-            Ok(false) => inner.store.version().map(|version| inner.show(version)),
+            Ok(false) => inner.store.version().map(|v| inner.show(&mut locked(&inner.lane), v)),
             Err(e) => Err(e),
         }
-        .map_err(|e| inner.complain(&e))
+        .map_err(|e| {
+            locked(&inner.lane).suspect();
+            inner.complain(&e);
+        })
     });
     if let Err(e) = looked.await {
         tracing::error!("the book was not looked at: {e}");

@@ -11,8 +11,8 @@ use tokio::net::UnixStream;
 
 use super::*;
 use crate::backend::{
-    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity, Keys,
-    PinOutcome, Registration, Timer, Timers,
+    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, FirstUse, Identity,
+    Keys, PinOutcome, Registration, Timer, Timers,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -69,8 +69,8 @@ impl Backend for House {
     async fn activate(&self, _: ActivationAsk) -> Result<(Arc<Registration>, Activation), ActivationRefusal> {
         Err(ActivationRefusal::NoWindow)
     }
-    async fn keys_used(&self, _: &DeviceId) -> Result<(), BackendError> {
-        Ok(())
+    async fn keys_used(&self, _: &DeviceId) -> Result<FirstUse, BackendError> {
+        Ok(FirstUse::Expected)
     }
     async fn pin(&self, _: &DeviceId, _: &[u8]) -> Result<PinOutcome, BackendError> {
         Ok(PinOutcome::Pinned)

@@ -19,7 +19,7 @@ use super::clients::{Rate, Rates};
 use super::names::Kind;
 use super::server::{Decision, DnsServer, Server, start, start_server};
 use crate::backend::{
-    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity,
+    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, FirstUse, Identity,
     PinOutcome, Registration, Timers,
 };
 use crate::clock::Clock;
@@ -55,8 +55,8 @@ impl Backend for Nobody {
     async fn activate(&self, _: ActivationAsk) -> Result<(Arc<Registration>, Activation), ActivationRefusal> {
         Err(ActivationRefusal::NoWindow)
     }
-    async fn keys_used(&self, _: &DeviceId) -> Result<(), BackendError> {
-        Ok(())
+    async fn keys_used(&self, _: &DeviceId) -> Result<FirstUse, BackendError> {
+        Ok(FirstUse::Expected)
     }
     async fn pin(&self, _: &DeviceId, _: &[u8]) -> Result<PinOutcome, BackendError> {
         Ok(PinOutcome::Differs)

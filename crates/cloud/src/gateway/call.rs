@@ -13,7 +13,6 @@ use super::actions::{self, Asked};
 use super::answer::{Answer, JSON};
 use super::{Ask, activation, constant, refuse};
 use crate::backend::{Announcement, Generation, Registration};
-use crate::event::What;
 use crate::listen::Over;
 use crate::tap::{Direction, Tapped};
 
@@ -167,8 +166,8 @@ async fn verified(
     let shared = ask.shared;
     if candidate.pending {
         match shared.backend.keys_used(&device.id).await {
-            Ok(()) => {
-                shared.tell(Some(&device), Some(ask.link.peer), What::KeysUsed);
+            Ok(first) => {
+                shared.tell(Some(&device), Some(ask.link.peer), first.into());
                 device = shared.backend.by_id(&device.id).unwrap_or(device);
             }
             // They stay pending, and count as used the next time.

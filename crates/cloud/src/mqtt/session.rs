@@ -402,7 +402,7 @@ impl<S: Stream> Session<S> {
             (Arc::clone(&self.shared), Arc::clone(self.owner.device()), self.link.peer);
         tokio::spawn(async move {
             match shared.backend.keys_used(&device.id).await {
-                Ok(()) => shared.tell(Some(&device), Some(peer), What::KeysUsed),
+                Ok(first) => shared.tell(Some(&device), Some(peer), first.into()),
                 Err(e) => tracing::warn!(device = %device.id, "the use of its new keys was not stored: {e}"),
             }
         });

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use landfall_cloud::backend::{
-    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity, Keys,
-    PinOutcome, Registration, Timers,
+    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, FirstUse, Identity,
+    Keys, PinOutcome, Registration, Timers,
 };
 use landfall_cloud::clock::Clock;
 use landfall_cloud::config::Config;
@@ -182,13 +182,14 @@ impl Backend for Memory {
         Ok((device, activation))
     }
 
-    async fn keys_used(&self, id: &DeviceId) -> Result<(), BackendError> {
+    async fn keys_used(&self, id: &DeviceId) -> Result<FirstUse, BackendError> {
         self.change(format!("keys_used {id}"));
         self.replace(id, |device| {
             if let Some(keys) = device.pending.take() {
                 device.keys = Some(keys);
             }
-        })
+        })?;
+        Ok(FirstUse::Expected)
     }
 
     async fn pin(&self, id: &DeviceId, password: &[u8]) -> Result<PinOutcome, BackendError> {

@@ -27,8 +27,9 @@ use landfall_sim::cloud::dial::Dialled;
 use landfall_sim::cloud::{Dial, Stream};
 use landfall_sim::journal::Life;
 use landfall_sim::{Home, Options, Simulation};
+use tempfile::TempDir;
 use tokio::sync::broadcast;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Where the cloud is in the house's network.
 const CLOUD: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
@@ -61,6 +62,20 @@ impl std::fmt::Debug for Wires {
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&to)?;
+            copy(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
 }
 
 impl Dial for WiresDial {
@@ -117,7 +132,7 @@ fn reopened(dir: &Path) -> Journal {
 
 /// The house.
 pub(crate) struct House {
-    directory: tempfile::TempDir,
+    directory: TempDir,
     clock: Clock,
     wires: Arc<Wires>,
     backend: Option<Arc<BookBackend>>,
@@ -176,6 +191,32 @@ impl House {
             running.connections.shutdown().await;
         }
         self.backend = None;
+    }
+
+    /// What is on disk at the moment of the first event that is wanted, and that event. In a task of its own: those have
+    /// their turn before whoever is woken by what the cloud does next.
+    pub(crate) fn left_at(
+        &self,
+        mut events: broadcast::Receiver<Event>,
+        wanted: impl Fn(&Event) -> bool + Send + 'static,
+    ) -> JoinHandle<(TempDir, Event)> {
+        let from = self.directory.path().to_owned();
+        tokio::spawn(async move {
+            loop {
+                let event = events.recv().await.expect("no event is lost");
+                if wanted(&event) {
+                    let left = tempfile::tempdir().expect("a directory");
+                    copy(&from, left.path()).expect("what is on disk");
+                    return (left, event);
+                }
+            }
+        })
+    }
+
+    /// The power of the cloud's machine has gone, and this is all that is left.
+    pub(crate) async fn power_cut(&mut self, left: TempDir) {
+        self.kill().await;
+        self.directory = left;
     }
 
     /// Cuts all connections of devices; the cloud goes on.

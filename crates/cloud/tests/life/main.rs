@@ -5,6 +5,7 @@
 //! truth that the cloud's claims are held against; one thing must never stand there: a device that was made to forget
 //! its owner by mistake.
 
+mod cuts;
 mod days;
 mod house;
 mod lives;

@@ -205,6 +205,13 @@ impl CloudLine {
                 let text = format!("{name} says that it was reset, or that its owner removed it");
                 self.inbox.act(Action::Tell { code: "device.reset", text }).await
             }
+            What::TakenIn => {
+                let text = format!(
+                    "{device} came with keys that it was given shortly before the hub was ended; \
+                     it is in the book under its id, and waits for a name"
+                );
+                self.inbox.act(Action::Tell { code: "device.taken_in", text }).await
+            }
             // The book changed with these, which its follower sees; refusals do not come in here.
             What::KeysUsed | What::PasswordPinned | What::Refusal { .. } => true,
         }

@@ -87,6 +87,10 @@ impl Lines {
             "disconnect" => format!("disconnected: {}", text("why")),
             "activation" => format!("was given keys (generation {}, {})", text("generation"), way()),
             "keys_used" => "uses its new keys: it is paired here now".to_owned(),
+            "taken_in" => {
+                "came with keys that it was given shortly before the last end: it is in the book again, by its id"
+                    .to_owned()
+            }
             "password_pinned" => "its password is pinned: no other one is taken from now on".to_owned(),
             "report" => {
                 let schema =

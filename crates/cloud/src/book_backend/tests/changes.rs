@@ -247,7 +247,8 @@ async fn an_activation_leaves_the_book_alone_and_a_stop_leaves_one_file() {
     for n in 1..4 {
         let (registration, given) = house.backend.activate(asked(n)).await.unwrap();
         let new = given.dev_id.unwrap();
-        // What is found in memory is what a start from disk finds.
+        // What is found in memory is what a start from disk finds, soon after.
+        house.entered().await;
         let same = open(house.dir.path());
         for backend in [&house.backend, &same] {
             assert_eq!(backend.by_uuid(&uuid(&format!("uuid{n}"))).unwrap().id, new);
@@ -266,7 +267,8 @@ async fn an_activation_leaves_the_book_alone_and_a_stop_leaves_one_file() {
     let (dir, log) = (house.dir, house.backend.inner.store.dir().join(landfall_book::log::LOG_NAME));
     drop(house.backend);
     until("the changes are in the book", || !log.exists()).await;
-    assert_eq!(FileStore::new(dir.path()).load().unwrap(), before);
+    let after = FileStore::new(dir.path()).load().unwrap();
+    assert_eq!((after.devices(), after.hardware()), (before.devices(), before.hardware()));
     let text = fs::read_to_string(dir.path().join("book.json")).unwrap();
     assert!(text.contains("\"schema\": 2,") && text.contains(told[2].as_str()));
 }

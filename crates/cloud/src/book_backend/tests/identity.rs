@@ -49,14 +49,15 @@ async fn a_window_opened_for_a_device_by_its_id_holds_for_its_hardware() {
 async fn hardware_whose_auth_key_is_known_must_sign() {
     let house = House::of(|book| book.add_hardware(hardware("aaaa")).unwrap());
     house.allow(None);
-    let before = house.text();
+    let before = house.known();
     assert!(matches!(house.backend.activate(by_uuid("aaaa")).await, Err(ActivationRefusal::Unsigned)));
     // Nor by an id that is spelt like the uuid.
     assert!(matches!(house.backend.activate(by_id("aaaa")).await, Err(ActivationRefusal::Unsigned)));
-    assert_eq!(house.text(), before);
+    assert_eq!(house.known(), before);
     let signed = ActivationAsk { signed: true, ..by_uuid("aaaa") };
     let (device, _) = house.backend.activate(signed).await.unwrap();
     assert!(device.auth_key.is_some(), "the keys of the hardware are the device's now");
+    house.entered().await;
     assert!(house.book().hardware().is_empty());
     assert!(matches!(house.backend.activate(by_uuid("aaaa")).await, Err(ActivationRefusal::Unsigned)));
 }

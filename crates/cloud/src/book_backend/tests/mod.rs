@@ -1,6 +1,7 @@
 //! Tests of the whole backend, over a book on disk.
 
 mod adoption;
+mod ahead;
 mod changes;
 mod identity;
 mod property;
@@ -10,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use landfall_book::log::LOG_NAME;
-use landfall_book::{Book, BookStore as _, Device, FileStore, Hardware};
+use landfall_book::{Book, BookStore as _, Device, FileStore, Hardware, Shared};
 use landfall_proto::id::{AuthKey, DeviceId, LocalKey, ProductId, SecKey, Uuid};
 use tempfile::TempDir;
 
-use super::BookBackend;
+use super::{BookBackend, locked};
 use crate::backend::{ActivationAsk, Backend as _, Generation, Identity, Keys};
 use crate::clock::Clock;
 use crate::control::{Owner as _, Window};
@@ -70,6 +71,31 @@ impl House {
     /// Stops and starts anew, from what is on disk.
     pub(super) fn restart(&mut self) {
         self.backend = open(self.dir.path());
+    }
+
+    /// What a power cut at this very moment leaves, and a cloud that starts from it.
+    pub(super) fn after_power_cut(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(self.dir.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+        }
+        Self { backend: open(dir.path()), dir }
+    }
+
+    /// Whether something was told that is not entered on disk yet.
+    pub(super) fn waits(&self) -> bool {
+        locked(&self.backend.inner.lane).waits()
+    }
+
+    /// Waits until everything that was told is entered on disk.
+    pub(super) async fn entered(&self) {
+        until("all is entered", || !self.waits()).await;
+    }
+
+    /// Everything that the cloud knows, but for keys that nobody was told.
+    pub(super) fn known(&self) -> (Vec<Shared<Device>>, Vec<Shared<Hardware>>) {
+        self.backend.read(|book| (book.devices().to_vec(), book.hardware().to_vec()))
     }
 
     pub(super) fn store(&self) -> FileStore {

@@ -24,8 +24,10 @@ enum Step {
     Stranger(usize),
     /// A device logs in with what it holds.
     LogIn(usize),
-    /// The cloud is killed and started.
+    /// The power goes, and the cloud starts from what is on disk.
     Restart,
+    /// Nothing, for a quarter of a second.
+    Wait,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -37,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => device.clone().prop_map(Step::Stranger),
         4 => device.prop_map(Step::LogIn),
         1 => Just(Step::Restart),
+        1 => Just(Step::Wait),
     ]
 }
 
@@ -84,8 +87,7 @@ async fn run(steps: Vec<Step>) {
     let mut flash: Vec<Flash> = vec![Flash::default(); DEVICES];
     let mut handed_out = std::collections::HashSet::new();
     for step in steps {
-        // A cloud that was stopped puts its log into the book: other files, the same book.
-        let before = house.book();
+        let before = house.known();
         match step {
             Step::Open(None) => house.allow(None),
             Step::Open(Some(n)) => house.allow(Some(ask(n).who.as_str())),
@@ -110,10 +112,10 @@ async fn run(steps: Vec<Step>) {
                     }
                     Err(ActivationRefusal::NoWindow) => {
                         assert!(!open);
-                        assert!(house.book() == before);
+                        assert!(house.known() == before);
                     }
                     // A stranger was here first.
-                    Err(ActivationRefusal::Elsewhere) => assert!(house.book() == before),
+                    Err(ActivationRefusal::Elsewhere) => assert!(house.known() == before),
                     Err(e) => panic!("{e}"),
                 }
             }
@@ -124,7 +126,7 @@ async fn run(steps: Vec<Step>) {
                 let got = house.backend.activate(ask).await;
                 if !open || real.signed {
                     assert!(got.is_err(), "no window, or no signature");
-                    assert!(house.book() == before, "and nothing changes");
+                    assert!(house.known() == before, "and nothing changes");
                 }
             }
             Step::LogIn(n) => {
@@ -137,7 +139,8 @@ async fn run(steps: Vec<Step>) {
                     flash[n].confirmed = true;
                 }
             }
-            Step::Restart => house.restart(),
+            Step::Restart => house = house.after_power_cut(),
+            Step::Wait => house.entered().await,
         }
         // Whatever lies on disk is a whole book, and a restart at any moment finds the same.
         let book = house.book();

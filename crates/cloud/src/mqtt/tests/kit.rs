@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::backend::{
-    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, Identity, Keys,
-    PinOutcome, Registration, Timers,
+    ActivationAsk, ActivationRefusal, Announcement, ApprovedImage, Backend, BackendError, FirstUse, Identity,
+    Keys, PinOutcome, Registration, Timers,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -180,11 +180,11 @@ impl Backend for Book {
     ) -> Result<(Arc<Registration>, Activation), ActivationRefusal> {
         Err(ActivationRefusal::NoWindow)
     }
-    async fn keys_used(&self, device: &DeviceId) -> Result<(), BackendError> {
+    async fn keys_used(&self, device: &DeviceId) -> Result<FirstUse, BackendError> {
         self.store().await;
         *self.used.lock().unwrap() += 1;
         self.change(device.as_str(), |d| d.keys = d.pending.take().or(d.keys.take()));
-        Ok(())
+        Ok(FirstUse::Expected)
     }
     async fn pin(&self, _id: &DeviceId, password: &[u8]) -> Result<PinOutcome, BackendError> {
         self.store().await;
