@@ -19,12 +19,14 @@
 // A bench prints its figures.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "common/running.rs"]
+mod running;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -57,6 +59,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::codec::{Decoder, Encoder};
+
+use running::Running;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -517,51 +521,6 @@ async fn hold<S: Stream>(mut stream: S) {
 
 // ---- the one who measures ----
 
-/// A child of ours, ended when dropped.
-struct Running {
-    child: Child,
-    out: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(args: &[String]) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let out = BufReader::new(child.stdout.take().ok_or("no output")?);
-        Ok(Self { child, out })
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.out.read_line(&mut line)? == 0 {
-            return Err("a process of the bench ended".into());
-        }
-        Ok(line.trim().to_owned())
-    }
-
-    fn poke(&mut self) -> Result<()> {
-        let stdin = self.child.stdin.as_mut().ok_or("no input")?;
-        writeln!(stdin)?;
-        Ok(stdin.flush()?)
-    }
-
-    fn used(&mut self) -> Result<serde_json::Value> {
-        self.poke()?;
-        Ok(serde_json::from_str(&self.line()?)?)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill();
-        let _waited = self.child.wait();
-    }
-}
-
 fn number(value: &serde_json::Value, name: &str) -> Result<f64> {
     value[name].as_f64().ok_or_else(|| format!("no {name}").into())
 }
@@ -579,7 +538,7 @@ fn measure_reports(server: &str, devices: usize, each: usize, qos: u8) -> Result
     let address = running.line()?;
     let mut clients = Running::start(&args(&[&"clients", &address, &devices, &each, &qos]))?;
     while clients.line()? != "ready" {}
-    let before = running.used()?;
+    let before = running.answer()?;
     let cpu = number(&before, "cpu_ns")?;
     // What the login left behind is none of them.
     let come = |now: &serde_json::Value, names: &[&str]| {
@@ -592,7 +551,7 @@ fn measure_reports(server: &str, devices: usize, each: usize, qos: u8) -> Result
     let all = (devices * each) as f64;
     let (mut so_far, mut moved) = (0.0, Instant::now());
     let after = loop {
-        let now = running.used()?;
+        let now = running.answer()?;
         let mut stations = vec![come(&now, &["messages"])?];
         if server == "landfall" {
             // All the way: to the watcher, and to the disk.
@@ -638,13 +597,13 @@ fn measure_idle(over: &str, devices: usize) -> Result<()> {
     let address = running.line()?;
     let mut warm = Running::start(&args(&[&"idle", &address, &WARM, &over]))?;
     while warm.line()? != "ready" {}
-    let before = number(&running.used()?, "rss")?;
+    let before = number(&running.answer()?, "rss")?;
     // The warm ones stay; the others take their places, from the same address, and then their own.
     let mut clients = Running::start(&args(&[&"idle", &address, &(devices + WARM), &over]))?;
     while clients.line()? != "ready" {}
     // What was allocated for the logins settles.
     std::thread::sleep(Duration::from_secs(2));
-    let after = number(&running.used()?, "rss")?;
+    let after = number(&running.answer()?, "rss")?;
     let kib = (after - before) / devices as f64 / 1_024.0;
     println!("idle {over:<10} {devices} connections   {kib:7.2} KiB each");
     println!(

@@ -16,10 +16,11 @@
 // A bench prints its figures.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "../../cloud/benches/common/running.rs"]
+mod running;
+
 use std::error::Error;
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio_util::codec::{Decoder, Encoder};
+
+use running::Running;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -361,48 +364,6 @@ async fn clients(address: SocketAddr, to_hub: bool, rate: usize, each: usize) ->
 }
 
 // ---- the one who measures ----
-
-/// A child of ours, ended when dropped.
-struct Running {
-    child: Child,
-    out: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(args: &[&str]) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let out = BufReader::new(child.stdout.take().ok_or("no output")?);
-        Ok(Self { child, out })
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.out.read_line(&mut line)? == 0 {
-            return Err("a process of the bench ended".into());
-        }
-        Ok(line.trim().to_owned())
-    }
-
-    fn poke(&mut self) -> Result<()> {
-        let stdin = self.child.stdin.as_mut().ok_or("no input")?;
-        writeln!(stdin)?;
-        Ok(stdin.flush()?)
-    }
-
-    fn answer(&mut self) -> Result<serde_json::Value> {
-        self.poke()?;
-        Ok(serde_json::from_str(&self.line()?)?)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill();
-        let _waited = self.child.wait();
-    }
-}
 
 /// One run; the 99th percentile in microseconds. `strictly`: every report is a row of its own, which it is as long as no two of
 /// a device are taken in within a millisecond.

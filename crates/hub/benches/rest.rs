@@ -11,12 +11,13 @@
 // A bench prints its figures.
 #![allow(clippy::print_stdout)]
 
+#[path = "../../cloud/benches/common/running.rs"]
+mod running;
+
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ use landfall_proto::id::DeviceId;
 use landfall_proto::lan::body::Body;
 use landfall_sim::{Home, Options, Simulation};
 use serde_json::json;
+
+use running::Running;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -89,60 +92,23 @@ async fn hub(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A child of ours, ended when dropped.
-struct Running {
-    child: Child,
-    out: BufReader<ChildStdout>,
+/// CPU time that all threads have used, those that ended too.
+fn cpu(of: &Running) -> Result<Duration> {
+    /// The kernel shows times in hundredths of a second, whatever its own tick is.
+    const HUNDREDTH: Duration = Duration::from_millis(10);
+    let text = fs::read_to_string(format!("/proc/{}/stat", of.id()))?;
+    // The name in parentheses may hold anything.
+    let (_, fields) = text.rsplit_once(')').ok_or("stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u32>().ok()).ok_or("stat");
+    Ok(HUNDREDTH * (ticks(11)? + ticks(12)?))
 }
 
-impl Running {
-    fn start(args: &[&str]) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let out = BufReader::new(child.stdout.take().ok_or("no output")?);
-        Ok(Self { child, out })
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.out.read_line(&mut line)? == 0 {
-            return Err("a process of the bench ended".into());
-        }
-        Ok(line.trim().to_owned())
-    }
-
-    fn tell(&mut self) -> Result<()> {
-        let stdin = self.child.stdin.as_mut().ok_or("no input")?;
-        writeln!(stdin)?;
-        Ok(stdin.flush()?)
-    }
-
-    /// CPU time that all threads have used, those that ended too.
-    fn cpu(&self) -> Result<Duration> {
-        /// The kernel shows times in hundredths of a second, whatever its own tick is.
-        const HUNDREDTH: Duration = Duration::from_millis(10);
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in parentheses may hold anything.
-        let (_, fields) = text.rsplit_once(')').ok_or("stat")?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u32>().ok()).ok_or("stat");
-        Ok(HUNDREDTH * (ticks(11)? + ticks(12)?))
-    }
-
-    /// A line of its status, in KiB.
-    fn kib(&self, name: &str) -> Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find_map(|l| l.strip_prefix(name)).ok_or("status")?;
-        Ok(line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill();
-        let _waited = self.child.wait();
-    }
+/// A line of its status, in KiB.
+fn kib(of: &Running, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{}/status", of.id()))?;
+    let line = text.lines().find_map(|l| l.strip_prefix(name)).ok_or("status")?;
+    Ok(line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?)
 }
 
 fn at_rest(count: usize, time: Duration) -> Result<()> {
@@ -154,16 +120,16 @@ fn at_rest(count: usize, time: Duration) -> Result<()> {
     hub.line()?;
     // What starting costs is not rest.
     std::thread::sleep(time.min(Duration::from_secs(10)));
-    let (before, start) = (hub.cpu()?, Instant::now());
+    let (before, start) = (cpu(&hub)?, Instant::now());
     std::thread::sleep(time);
-    let used = (hub.cpu()? - before).as_secs_f64() / start.elapsed().as_secs_f64() * 100.0;
-    let (now, most) = (hub.kib("VmRSS")? as f64 / 1_024.0, hub.kib("VmHWM")? as f64 / 1_024.0);
-    let anonymous = hub.kib("RssAnon")? as f64 / 1_024.0;
+    let used = (cpu(&hub)? - before).as_secs_f64() / start.elapsed().as_secs_f64() * 100.0;
+    let (now, most) = (kib(&hub, "VmRSS")? as f64 / 1_024.0, kib(&hub, "VmHWM")? as f64 / 1_024.0);
+    let anonymous = kib(&hub, "RssAnon")? as f64 / 1_024.0;
     println!(
         "at rest, {count} devices: {now:.1} MiB resident ({anonymous:.1} MiB of it its own, the rest its program; {most:.1} MiB \
          at most; 60 wanted), {used:.2} % of a core (2 % wanted)"
     );
-    hub.tell()?;
+    hub.poke()?;
     println!(
         "{}",
         json!({"bench": "rest", "devices": count, "seconds": time.as_secs(), "resident_mib": now, "own_mib": anonymous,

@@ -27,12 +27,57 @@ export class Element extends LitElement {
     this.until(home.subscribe(what, () => this.requestUpdate()));
   }
 
-  /** Draws anew every so many ms, while the page is seen. @param {number} ms */
-  every(ms) {
-    const timer = setInterval(() => document.hidden || this.requestUpdate(), ms);
+  /**
+   * Does this every so many ms, while the page is seen; draws anew where nothing is named.
+   * @param {number} ms
+   * @param {() => unknown} [does]
+   */
+  every(ms, does = () => this.requestUpdate()) {
+    const timer = setInterval(() => document.hidden || void does(), ms);
     this.until(() => clearInterval(timer));
   }
 }
+
+/**
+ * An element that asks the hub again every so many ms: `ask` tells what of the element is new, and `problem` why it could not be had. Of
+ * several questions the last one's answer counts.
+ * @template {new (...args: any[]) => Element} T
+ * @param {T} Base
+ * @param {number} ms
+ */
+export const asking = (Base, ms) =>
+  class extends Base {
+    /** @type {import('../vendor/lit.js').PropertyDeclarations} */
+    static properties = { problem: { state: true } };
+
+    /** @param {any[]} all */
+    constructor(...all) {
+      super(...all);
+      /** @type {unknown} */
+      this.problem = null;
+      this.asked = 0;
+    }
+
+    connectedCallback() {
+      super.connectedCallback();
+      this.every(ms, () => this.read());
+    }
+
+    /** @returns {Promise<object>} */
+    async ask() {
+      return {};
+    }
+
+    async read() {
+      const turn = ++this.asked;
+      try {
+        const told = await this.ask();
+        if (turn === this.asked) Object.assign(this, told, { problem: null });
+      } catch (e) {
+        if (turn === this.asked) this.problem = e;
+      }
+    }
+  };
 
 /** An element that shows one device: `.device` is its id. It is drawn anew when that device changes, and at no other time. */
 export class DeviceElement extends Element {

@@ -72,8 +72,7 @@ class LfAdd extends Element {
     addEventListener('hashchange', routed);
     this.until(() => removeEventListener('hashchange', routed));
     this.follow('shape');
-    const timer = setInterval(() => document.hidden || this.by !== 'watch' || void this.listen(), EVERY);
-    this.until(() => clearInterval(timer));
+    this.every(EVERY, () => this.by === 'watch' && this.listen());
     void this.listen();
   }
 

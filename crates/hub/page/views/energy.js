@@ -58,8 +58,7 @@ class LfEnergy extends DeviceElement {
     super.connectedCallback();
     void sheet('style/plots.css');
     if (!this.device) this.follow('*');
-    const timer = setInterval(() => document.hidden || void this.load(), FRESH);
-    this.until(() => clearInterval(timer));
+    this.every(FRESH, () => this.load());
     this.until(() => this.asking?.abort());
     this.until(home.tap((change) => change.type === 'reload' && void this.load()));
     void this.load();

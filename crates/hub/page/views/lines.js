@@ -2,7 +2,7 @@
 
 import { html, nothing } from '../vendor/lit.js';
 import { api, path, sentence } from '../app/api.js';
-import { DeviceElement, define, sheet } from '../app/element.js';
+import { DeviceElement, asking, define, sheet } from '../app/element.js';
 import { ago, fullTime } from '../app/format.js';
 import { home, now } from '../app/home.js';
 import { icon } from '../app/icons.js';
@@ -18,23 +18,19 @@ const EVERY = 5000;
 
 /** @typedef {{step: string, at: number, count: number, over: string, peer?: string | null}} Step */
 
-class LfLines extends DeviceElement {
-  static properties = { cloud: { state: true }, problem: { state: true }, known: { state: true } };
+class LfLines extends asking(DeviceElement, EVERY) {
+  static properties = { cloud: { state: true }, known: { state: true } };
 
   constructor() {
     super();
     /** @type {any} */
     this.cloud = null;
     this.known = false;
-    /** @type {unknown} */
-    this.problem = null;
   }
 
   connectedCallback() {
     super.connectedCallback();
     void sheet('style/views.css');
-    const timer = setInterval(() => document.hidden || void this.read(), EVERY);
-    this.until(() => clearInterval(timer));
     this.until(home.tap((change) => change.device === this.device && change.type === 'line' && void this.read()));
     this.every(10_000);
   }
@@ -49,18 +45,8 @@ class LfLines extends DeviceElement {
     }
   }
 
-  async read() {
-    const id = this.device;
-    if (!id) return;
-    try {
-      const told = await api.get(path`/devices/${id}/cloud`);
-      if (id !== this.device) return;
-      this.cloud = told;
-      this.known = true;
-      this.problem = null;
-    } catch (e) {
-      if (id === this.device) this.problem = e;
-    }
+  async ask() {
+    return this.device ? { cloud: await api.get(path`/devices/${this.device}/cloud`), known: true } : {};
   }
 
   render() {

@@ -78,8 +78,7 @@ class LfPlots extends DeviceElement {
     super.connectedCallback();
     void sheet('style/plots.css');
     this.until(home.tap((change) => this.hear(change)));
-    const timer = setInterval(() => this.range || document.hidden || this.load(), 30_000);
-    this.until(() => clearInterval(timer));
+    this.every(30_000, () => this.range || this.load());
     this.until(() => this.asking?.abort());
     this.until(() => clearTimeout(this.due));
   }

@@ -2,7 +2,7 @@
 
 import { html, nothing } from '../vendor/lit.js';
 import { api, session } from '../app/api.js';
-import { Element, define, sheet } from '../app/element.js';
+import { Element, asking, define, sheet } from '../app/element.js';
 import { fullTime, number, span } from '../app/format.js';
 import { home, now } from '../app/home.js';
 import { has, t } from '../app/text.js';
@@ -13,8 +13,8 @@ const EVERY = 5000;
 /** Keys that stand on their own line in every section. */
 const SECTIONS = ['home', 'page', 'lan', 'cloud', 'store', 'mqtt'];
 
-class LfSettings extends Element {
-  static properties = { status: { state: true }, config: { state: true }, problem: { state: true } };
+class LfSettings extends asking(Element, EVERY) {
+  static properties = { status: { state: true }, config: { state: true } };
 
   constructor() {
     super();
@@ -22,26 +22,18 @@ class LfSettings extends Element {
     this.status = null;
     /** @type {any} */
     this.config = null;
-    /** @type {unknown} */
-    this.problem = null;
   }
 
   connectedCallback() {
     super.connectedCallback();
     void sheet('style/views.css');
-    const timer = setInterval(() => document.hidden || void this.read(), EVERY);
-    this.until(() => clearInterval(timer));
     this.follow('connection');
     void this.read();
   }
 
-  async read() {
-    try {
-      [this.status, this.config] = await Promise.all([api.get('/status'), this.config ?? api.get('/config')]);
-      this.problem = null;
-    } catch (e) {
-      this.problem = e;
-    }
+  async ask() {
+    const [status, config] = await Promise.all([api.get('/status'), this.config ?? api.get('/config')]);
+    return { status, config };
   }
 
   render() {

@@ -41,8 +41,7 @@ class LfWindow extends Element {
     void sheet('style/views.css');
     this.every(1000);
     this.follow('shape');
-    const timer = setInterval(() => document.hidden || void this.read(), EVERY);
-    this.until(() => clearInterval(timer));
+    this.every(EVERY, () => this.read());
     this.until(home.tap((change) => this.hear(change)));
     void this.read();
   }

@@ -81,16 +81,7 @@ pub(super) fn component<'a>(
         let words: Vec<&str> = words.iter().map(|w| &**w).filter(|w| *w != "none").collect();
         if let (false, Some(set)) = (words.is_empty(), topics.set_attribute(name)) {
             used.push(name);
-            let list = literal(&Value::from(words.clone()));
-            component = component
-                .with("preset_modes", words)
-                .with("preset_mode_state_topic", topics.state())
-                .with(
-                    "preset_mode_value_template",
-                    format!("{{% set v = {} %}}{{{{ v if v in {list} else none }}}}", of(name)),
-                )
-                .with("preset_mode_command_topic", set)
-                .with("preset_mode_command_template", "{{ value|to_json }}");
+            component = component.with_presets(topics, name, set, words);
         }
     }
     Some((acting(component, points, topics, switch), used))

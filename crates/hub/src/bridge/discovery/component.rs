@@ -33,6 +33,25 @@ impl Component {
         }
     }
 
+    /// With these words of an attribute, whose values come and go as JSON, as its presets.
+    pub(super) fn with_presets(
+        self,
+        topics: &Subject<'_>,
+        attribute: &str,
+        set: String,
+        words: Vec<&str>,
+    ) -> Self {
+        let list = literal(&Value::from(words.clone()));
+        self.with("preset_modes", words)
+            .with("preset_mode_state_topic", topics.state())
+            .with(
+                "preset_mode_value_template",
+                format!("{{% set v = {} %}}{{{{ v if v in {list} else none }}}}", of(attribute)),
+            )
+            .with("preset_mode_command_topic", set)
+            .with("preset_mode_command_template", "{{ value|to_json }}")
+    }
+
     /// Its name in the device's list of components, and in topics: a point that becomes another kind of entity is another one.
     pub(super) fn id(&self) -> String {
         format!("{}_{}", self.platform, self.key)

@@ -83,17 +83,7 @@ pub(super) fn component<'a>(
         && !words.is_empty()
     {
         used.push(name);
-        let words: Vec<&str> = words.iter().map(|w| &**w).collect();
-        let list = literal(&Value::from(words.clone()));
-        component = component
-            .with("preset_modes", words)
-            .with("preset_mode_state_topic", topics.state())
-            .with(
-                "preset_mode_value_template",
-                format!("{{% set v = {} %}}{{{{ v if v in {list} else none }}}}", of(name)),
-            )
-            .with("preset_mode_command_topic", set)
-            .with("preset_mode_command_template", "{{ value|to_json }}");
+        component = component.with_presets(topics, name, set, words.iter().map(|w| &**w).collect());
     }
     Some((component, used))
 }
