@@ -1,10 +1,14 @@
 // Headless Chromium, and a visit to the page in it. A visit fails by itself on what no visitor may see: an error on the console, an
 // exception, a request to another host, a key or token in the document, a serious finding of axe.
 
+import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
+import { promisify } from "node:util";
+
+import { simulate } from "./simulation.mjs";
 
 const modules = process.env.LANDFALL_INTEROP_NODE_MODULES;
 if (!modules) {
@@ -66,6 +70,8 @@ export class Visit {
     this.measured = {};
     this.expected = [{ status: 401, method: "GET", path: /^\/api\/v1\/session$/ }];
     this.answers = [];
+    /** Virtual devices of this visit's own. */
+    this.simulations = [];
     /** The network is cut on purpose: failed requests are no problem then. */
     this.offline = false;
     this.#watch();
@@ -126,13 +132,27 @@ export class Visit {
     if (ok && !answer.ok) {
       throw new Error(`${method} ${path}: ${answer.status} ${text}`);
     }
+    if (!(answer.headers.get("content-type") ?? "").includes("json")) return text || null;
     return text ? JSON.parse(text) : null;
   }
 
   /** The device of this name or id, by the API. */
   device(name) {
     return this.api("GET", `/devices/${encodeURIComponent(name)}`);
-    if (!(answer.headers.get("content-type") ?? "").includes("json")) return text || null;
+  }
+
+  /** What a virtual device of the demo says of its points, by number: asked of the device itself, past the hub. */
+  async direct(name) {
+    const { landfall, devices } = this.config;
+    const { stdout } = await promisify(execFile)(landfall, ["--devices", devices, "get", name, "--direct", "--json"]);
+    return JSON.parse(stdout).dps;
+  }
+
+  /** Runs virtual devices (a home file in TOML) until the visit ends; `options` are those of `landfall simulate`. */
+  async simulate(home, ...options) {
+    const simulation = await simulate(this.config.landfall, home, options);
+    this.simulations.push(simulation);
+    return simulation;
   }
 
   /** Signs in without the form, as a visitor who was here before. */
@@ -251,5 +271,6 @@ export class Visit {
 
   async close() {
     await this.context.close();
+    for (const simulation of this.simulations) await simulation.end();
   }
 }

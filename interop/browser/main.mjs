@@ -2,6 +2,7 @@
 //
 // Standard input (one JSON text; the token stands in no argument):
 //   {"scenario": "sign-in", "url": "http://127.0.0.1:8099", "token": "lf_...", "secrets": ["..."], "chromium": "/usr/bin/chromium",
+//    "landfall": "target/debug/landfall", "devices": "the demo's devices.json",
 //    "shots": "docs/images" | null, "failed": "folder for pictures of what failed", "only": ["phone light"] | null}
 // A line: {"variant": "phone light", "ok": true, "took_ms": 812, "problems": [], "measured": {}}
 

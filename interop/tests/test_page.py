@@ -64,6 +64,8 @@ def test_what_a_visitor_does(demo, scenario, request):
         "scenario": scenario,
         "url": demo.url,
         "token": demo.token,
+        "landfall": str(LANDFALL),
+        "devices": str(demo.folder / "devices.json"),
         "secrets": demo.secrets,
         "chromium": chromium,
         "shots": str(ROOT / "docs" / "images") if shots else None,

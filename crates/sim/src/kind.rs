@@ -31,11 +31,17 @@ pub enum Kind {
     BatterySensor,
     /// Pet feeder: each write of point 3 feeds.
     Feeder,
+    /// Fan with speeds, direction and swing (lan.md 8.6).
+    Fan,
+    /// Dimmer switch of one channel (lan.md 8.2).
+    Dimmer,
+    /// Infrared blaster that takes JSON text (201) and tells learnt codes (202) (lan.md 8.6).
+    Infrared,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::PlugOld,
         Self::PlugOldUsb,
         Self::Plug,
@@ -47,6 +53,9 @@ impl Kind {
         Self::Gateway,
         Self::BatterySensor,
         Self::Feeder,
+        Self::Fan,
+        Self::Dimmer,
+        Self::Infrared,
     ];
 
     /// The kind's name in a home file.
@@ -63,6 +72,9 @@ impl Kind {
             Self::Gateway => "gateway",
             Self::BatterySensor => "battery-sensor",
             Self::Feeder => "feeder",
+            Self::Fan => "fan",
+            Self::Dimmer => "dimmer",
+            Self::Infrared => "infrared",
         }
     }
 

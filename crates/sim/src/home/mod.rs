@@ -106,7 +106,7 @@ impl Home {
         file::parse(text, file.as_ref())
     }
 
-    /// The built-in home: sixteen devices of all versions.
+    /// The built-in home: nineteen devices of all versions.
     ///
     /// # Panics
     /// Never: the text is part of this crate, and a test reads it.

@@ -4,6 +4,7 @@ mod bulb;
 mod countdown;
 mod cover;
 mod feeder;
+mod infrared;
 mod meter;
 mod plug;
 mod points;
@@ -96,7 +97,8 @@ pub fn build(kind: Kind, around: Surroundings, now: Duration) -> Box<dyn DeviceM
         Kind::Thermostat => Box::new(thermostat::Thermostat::new(points, around.seed, now)),
         Kind::BatterySensor => Box::new(sensor::Sensor::new(points, around.seed, now)),
         Kind::Feeder => Box::new(feeder::Feeder::new(points)),
-        Kind::Gateway => Box::new(Plain(points)),
+        Kind::Infrared => Box::new(infrared::Infrared::new(points)),
+        Kind::Fan | Kind::Dimmer | Kind::Gateway => Box::new(Plain(points)),
     }
 }
 

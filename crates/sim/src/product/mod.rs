@@ -109,6 +109,9 @@ impl Product {
             Kind::Gateway => &tables::GATEWAY,
             Kind::BatterySensor => &tables::BATTERY_SENSOR,
             Kind::Feeder => &tables::FEEDER,
+            Kind::Fan => &tables::FAN,
+            Kind::Dimmer => &tables::DIMMER,
+            Kind::Infrared => &tables::INFRARED,
         }
     }
 

@@ -271,3 +271,46 @@ pub(super) static FEEDER: Product = Product {
         switch(19, "light", false),
     ],
 };
+
+pub(super) static FAN: Product = Product {
+    kind: Kind::Fan,
+    id: "lffan00000000001",
+    name: "Landfall Fan",
+    category: "fs",
+    versions: &[V3_3, V3_4],
+    clients: 3,
+    points: &[
+        switch(1, "switch", false),
+        words(2, "mode", &["normal", "nature", "sleep"], "normal"),
+        words(3, "fan_speed_enum", &["low", "middle", "high"], "low"),
+        switch(5, "fan_horizontal", false),
+        words(8, "fan_direction", &["forward", "reverse"], "forward"),
+    ],
+};
+
+pub(super) static DIMMER: Product = Product {
+    kind: Kind::Dimmer,
+    id: "lfdimmer00000001",
+    name: "Landfall Dimmer",
+    category: "tgkg",
+    versions: &[V3_3, V3_5],
+    clients: 3,
+    points: &[
+        switch(1, "switch_led_1", true),
+        number(2, "bright_value_1", (10, 1_000, 1), 0, "", 1_000),
+        number(3, "brightness_min_1", (10, 1_000, 1), 0, "", 10),
+        words(4, "led_type_1", &["LED", "incandescent", "halogen"], "LED"),
+        words(14, "relay_status", &["off", "on", "memory"], "memory"),
+        words(21, "light_mode", &["none", "relay", "pos"], "relay"),
+    ],
+};
+
+pub(super) static INFRARED: Product = Product {
+    kind: Kind::Infrared,
+    id: "lfinfrared000001",
+    name: "Landfall Infrared Blaster",
+    category: "wnykq",
+    versions: &[V3_3],
+    clients: 2,
+    points: &[acting(text(201, "ir_send", 3_072, "")), read_only(text(202, "ir_study_code", 3_072, ""))],
+};
