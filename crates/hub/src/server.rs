@@ -97,6 +97,8 @@ pub struct Special {
     pub discovery: Option<Option<crate::hub::Discovery>>,
     /// What the hub shall remember as if an earlier run had kept it.
     pub remember: Vec<SavedRow>,
+    /// Where the owner's settings stand, or would, for people who want to change them.
+    pub settings_file: Option<std::path::PathBuf>,
 }
 
 /// The running home server. End it with [`shutdown`](Self::shutdown).
@@ -172,6 +174,7 @@ impl Server {
                 hosts: settings.page.hosts.clone(),
                 data_dir: data_dir.to_owned(),
                 settings: serde_json::to_value(settings).unwrap_or_default(),
+                settings_file: special.settings_file,
             },
             home,
             Arc::new(tokens),

@@ -54,9 +54,19 @@ fn file(source: &Source) -> Option<PathBuf> {
         // Named by the owner: it must be there.
         return Some(file);
     }
+    places().find(|f| f.is_file())
+}
+
+/// Where a file is looked for that nobody named.
+fn places() -> impl Iterator<Item = PathBuf> {
     let absolute = |name| variable(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let listed = variable("CONFIGURATION_DIRECTORY").and_then(|l| std::env::split_paths(&l).next());
     let xdg = absolute("XDG_CONFIG_HOME").map(|d| d.join("landfall"));
     let home = absolute("HOME").map(|d| d.join(".config/landfall"));
-    [listed, xdg.or(home)].into_iter().flatten().map(|d| d.join(NAME)).find(|f| f.is_file())
+    [listed, xdg.or(home)].into_iter().flatten().map(|d| d.join(NAME))
+}
+
+/// Where the owner is to write settings while there is no file of them.
+pub(crate) fn place() -> Option<PathBuf> {
+    places().next()
 }

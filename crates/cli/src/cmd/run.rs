@@ -28,10 +28,13 @@ pub(crate) async fn run(context: &Context, a: &Run) -> Outcome {
     let mut end = std::pin::pin!(stop::asked());
     let (settings, file) = config::read(&a.source)?;
     let dir = context.data_dir()?;
-    if let Some(file) = file {
+    if let Some(file) = &file {
         context.say(&format!("settings: {}", file.display()));
     }
-    let server = Box::pin(Server::start(&settings, &dir, Clock::system(), Special::default())).await?;
+    // A relative name says nothing to somebody at the page.
+    let settings_file = file.or_else(config::place).map(|f| std::path::absolute(&f).unwrap_or(f));
+    let special = Special { settings_file, ..Special::default() };
+    let server = Box::pin(Server::start(&settings, &dir, Clock::system(), special)).await?;
     let result = serve(context, a.json, &server, &settings, &mut end).await;
     context.say("ending");
     server.shutdown().await;

@@ -79,10 +79,17 @@ class LfSettings extends asking(Element, EVERY) {
     return html`<section class="card stack"><h2>${t('settings.cloud')}</h2>${bound ? html`<dl class="facts">${Object.entries(bound).map(([k, v]) => html`<dt>${k.replaceAll('_', ' ')}</dt><dd class="mono">${v ?? t('off')}</dd>`)}</dl>` : html`<p class="soft">${t('settings.cloud.off')}</p>`}</section>`;
   }
 
+  /** How settings are changed. */
+  change() {
+    const file = this.status.settings_file;
+    return html`<ol class="settings-change"><li>${file ? t('settings.change.edit', { file }) : t('settings.change.demo')}</li>
+      ${file ? html`<li>${t('settings.change.check', { file })}</li><li>${t('settings.change.restart')}</li>` : nothing}</ol>`;
+  }
+
   /** All settings, section by section, as they are in force. @param {any} config */
   all(config) {
     const sections = [...SECTIONS.filter((s) => s in config), ...Object.keys(config).filter((s) => !SECTIONS.includes(s))];
-    return html`<section class="card stack settings-all"><h2>${t('settings.all')}</h2><p class="soft">${t('settings.all.text')}</p>
+    return html`<section class="card stack settings-all"><h2>${t('settings.all')}</h2><p class="soft">${t('settings.all.text')}</p>${this.change()}
       ${sections.map((s) => html`<details ?open=${s === 'home'}><summary><code>[${s}]</code> ${has(`settings.section.${s}`) ? t(`settings.section.${s}`) : nothing}</summary>
         <dl class="facts">${flat(config[s]).map(([k, v]) => html`<dt class="mono">${k}</dt><dd class="mono">${shown(k, v)}</dd>`)}</dl></details>`)}</section>`;
   }

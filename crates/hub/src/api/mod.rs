@@ -75,6 +75,8 @@ pub struct ApiConfig {
     pub data_dir: PathBuf,
     /// The settings without secrets, for `GET /api/v1/config`.
     pub settings: serde_json::Value,
+    /// Where they stand, or would.
+    pub settings_file: Option<PathBuf>,
 }
 
 impl ApiConfig {
@@ -87,6 +89,7 @@ impl ApiConfig {
             hosts: Vec::new(),
             data_dir: data_dir.into(),
             settings: serde_json::json!({}),
+            settings_file: None,
         }
     }
 }
@@ -135,6 +138,7 @@ struct Shared {
     tls: bool,
     data_dir: PathBuf,
     settings: serde_json::Value,
+    settings_file: Option<PathBuf>,
     document: axum::body::Bytes,
     started: Instant,
     /// Fires when the hub ends: streams close.
@@ -174,7 +178,7 @@ impl Api {
         home: Arc<dyn Home>,
         tokens: Arc<Tokens>,
     ) -> Result<Self, ApiError> {
-        let ApiConfig { listen, tls, behind_proxy, hosts, data_dir, settings } = config;
+        let ApiConfig { listen, tls, behind_proxy, hosts, data_dir, settings, settings_file } = config;
         if let Some(address) = listen
             && !is_loopback(address.ip())
             && tls.is_none()
@@ -205,6 +209,7 @@ impl Api {
             behind_proxy,
             data_dir,
             settings,
+            settings_file,
         });
         let router = routes::router(Arc::clone(&shared));
         let path = socket_path(&shared.data_dir);

@@ -267,6 +267,8 @@ pub struct StatusBody {
     pub seq: u64,
     /// Open live streams.
     pub streams: usize,
+    /// The file where the settings stand, or would; it is read at the start. `null` where there is none.
+    pub settings_file: Option<String>,
 }
 
 /// A token, without what proves it.

@@ -22,6 +22,7 @@ pub(super) async fn status(State(shared): Home) -> Json<StatusBody> {
         zone: zone_name(&home.zone()),
         seq: home.bus().last().0,
         streams: STREAMS.saturating_sub(shared.streams.available_permits()),
+        settings_file: shared.settings_file.as_ref().map(|file| file.display().to_string()),
     })
 }
 

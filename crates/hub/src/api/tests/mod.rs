@@ -79,6 +79,7 @@ impl Door {
         let tokens = Arc::new(tokens);
         let mut config = ApiConfig::loopback(dir.path());
         config.settings = serde_json::json!({"page": {"listen": "127.0.0.1:8099"}});
+        config.settings_file = Some("/etc/landfall/landfall.toml".into());
         change(&mut config);
         let api = Api::start(config, Arc::clone(&home) as Arc<dyn Home>, Arc::clone(&tokens)).await.unwrap();
         Self { api, home, tokens, read, control, admin: first.unwrap().text, dir }

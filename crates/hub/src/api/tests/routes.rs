@@ -446,6 +446,7 @@ async fn a_store_that_fails_makes_the_hub_unready_and_tells_strangers_no_more() 
     assert_eq!(door.ask("GET", "/healthz", "", None).await.status, 200);
     let status = door.get("/api/v1/status").await.json();
     assert_eq!(status["store"]["error"], "can't write /home/ann/history.db");
+    assert_eq!(status["settings_file"], "/etc/landfall/landfall.toml");
 }
 
 #[tokio::test]
