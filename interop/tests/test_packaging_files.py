@@ -271,10 +271,10 @@ BROKER = {"host": "core-mosquitto", "port": 1883, "username": "addons", "passwor
 
 def test_the_add_on_uses_home_assistants_broker(tmp_path):
     options = load_yaml(ADDON / "config.yaml")["options"] | {"price": 0.31, "currency": "CHF"}
-    settings, given, _ = run_add_on(tmp_path, options, BROKER)
+    settings, given, _ = run_add_on(tmp_path, options | {"discovery": "entity"}, BROKER)
     assert settings["page"] | {"listen": "0.0.0.0:8099", "tls": "own"} == settings["page"]
     assert settings["home"] | {"time_zone": "Europe/Berlin", "price": 0.31, "currency": "CHF"} == settings["home"]
-    mqtt = {"broker": "external", "host": "core-mosquitto", "port": 1883, "user": "addons", "tls": False}
+    mqtt = {"broker": "external", "host": "core-mosquitto", "port": 1883, "user": "addons", "tls": False, "discovery": "entity"}
     assert settings["mqtt"] | mqtt == settings["mqtt"]
     assert settings["cloud"]["enabled"] is False
     password = tmp_path / "data" / "mqtt-password"
@@ -295,6 +295,7 @@ def test_the_add_on_is_the_cloud_when_it_shall_be(tmp_path):
     assert settings["cloud"]["dns"] == "0.0.0.0:53" and settings["cloud"]["advertise"] == "192.168.1.2"
     assert settings["mqtt"]["broker"] == "embedded"
 
+    assert settings["mqtt"]["discovery"] == load_yaml(ADDON / "config.yaml")["options"]["discovery"], "as the program has it by itself"
 
 def test_the_add_on_without_a_broker_says_so_and_goes_on(tmp_path):
     settings, _, said = run_add_on(tmp_path, {"page_port": 8099, "mqtt": "home_assistant", "cloud": True, "dns": False})

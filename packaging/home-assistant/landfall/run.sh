@@ -79,6 +79,12 @@ case "$(option mqtt)" in
     *) export LANDFALL_MQTT_BROKER=off ;;
 esac
 
+# Options of an older version of the add-on have none.
+discovery="$(option discovery)"
+if [[ -n "$discovery" ]]; then
+    export LANDFALL_MQTT_DISCOVERY="$discovery"
+fi
+
 export LANDFALL_DATA_DIR="$data"
 unset SUPERVISOR_TOKEN HASSIO_TOKEN
 chown -R landfall:landfall "$data"
