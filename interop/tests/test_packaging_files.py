@@ -164,6 +164,7 @@ def test_the_image_runs_as_a_user_and_is_watched():
     for name in ("ENTRYPOINT", "CMD"):
         assert isinstance(json.loads(final[name]), list), "the shell form would swallow SIGTERM"
     health = json.loads(final["HEALTHCHECK"].split("CMD", 1)[1])
+    assert "--ready" not in health, "a full disk is no reason to start the hub anew"
     for argv in (health, json.loads(final["ENTRYPOINT"]) + json.loads(final["CMD"])):
         assert argv[0] == "/usr/bin/landfall"
         assert landfall(*argv[1:], "--help").returncode == 0, argv
@@ -294,8 +295,8 @@ def test_the_add_on_is_the_cloud_when_it_shall_be(tmp_path):
     assert settings["cloud"]["http"] == "0.0.0.0:80" and settings["cloud"]["mqtt"] == "0.0.0.0:1883"
     assert settings["cloud"]["dns"] == "0.0.0.0:53" and settings["cloud"]["advertise"] == "192.168.1.2"
     assert settings["mqtt"]["broker"] == "embedded"
-
     assert settings["mqtt"]["discovery"] == load_yaml(ADDON / "config.yaml")["options"]["discovery"], "as the program has it by itself"
+
 
 def test_the_add_on_without_a_broker_says_so_and_goes_on(tmp_path):
     settings, _, said = run_add_on(tmp_path, {"page_port": 8099, "mqtt": "home_assistant", "cloud": True, "dns": False})

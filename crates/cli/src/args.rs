@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Looks at ports, rights, files, names and clock. Nothing is changed, and nothing is sent but questions for the vendor's
     /// names to the system's resolver. Exit code 0: ready, 1: there are problems.
     CheckInstall(CheckInstall),
-    /// Ask whether the hub of the data directory serves: exit code 0 when it does
+    /// Ask whether the hub of the data directory answers: exit code 0 when it does
     Health(Health),
     /// Who may use the running hub: tokens for programs and browsers
     #[command(subcommand)]

@@ -20,6 +20,9 @@ pub(crate) struct CheckInstall {
 
 #[derive(Debug, Args)]
 pub(crate) struct Health {
+    /// Whether all its work is done as well: not so while history can't be written, which a restart does not mend
+    #[arg(long)]
+    pub(crate) ready: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

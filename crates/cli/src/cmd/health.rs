@@ -14,10 +14,12 @@ use crate::out;
 /// How long the hub may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks the hub of our data directory whether it serves.
+/// Asks the hub of our data directory whether it answers; with `--ready`, whether it does all its work. Whoever starts it anew when
+/// it fails must not do so for a full disk: devices are served all the same.
 pub(crate) async fn run(context: &Context, a: &args::Health) -> Outcome {
     let dir = context.data_dir()?;
-    let asked = async { Client::connect(&dir).await?.get("/readyz").await };
+    let path = if a.ready { "/readyz" } else { "/healthz" };
+    let asked = async { Client::connect(&dir).await?.get(path).await };
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answer) => answer?,
         Err(_) => {

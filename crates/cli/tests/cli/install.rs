@@ -94,7 +94,7 @@ fn a_running_hub_is_healthy_and_no_problem() {
     let mut hub = Background::start(home.command(&with_settings("run", QUIET, &["--json"])));
     let first: Value = serde_json::from_str(&hub.wait_for(Stream::Out, "listening")).unwrap();
     assert_eq!(home.run(&["health"]).ok().stdout, "ok\n");
-    assert_eq!(home.run(&["health", "--json"]).ok().json()["status"], "ok");
+    assert_eq!(home.run(&["health", "--ready", "--json"]).ok().json()["status"], "ok");
     let page = first["page"].as_str().unwrap();
     let run = check(&home, &format!("page.listen={page}")).ok();
     assert_eq!(finding(&run, "hub.runs")["level"], "ok");
@@ -103,6 +103,20 @@ fn a_running_hub_is_healthy_and_no_problem() {
     assert_eq!(finding(&run, "data.sound")["level"], "ok");
     assert_eq!(hub.interrupt(), 0);
     home.run(&["health"]).failed(1, "no hub runs in", "landfall run");
+}
+
+/// Whoever starts a hub anew when its health fails would do so for ever, and leave the devices alone meanwhile.
+#[test]
+fn a_hub_that_can_not_keep_history_is_alive_and_not_ready() {
+    let home = Home::new();
+    // Nobody listens there any more.
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = format!("{QUIET} store.kind=postgresql store.port={away} store.tls=off");
+    let mut hub = Background::start(home.command(&with_settings("run", &settings, &["--json"])));
+    hub.wait_for(Stream::Out, "listening");
+    assert_eq!(home.run(&["health"]).ok().stdout, "ok\n");
+    home.run(&["health", "--ready"]).failed(1, "history is not kept", "devices are served all the same");
+    assert_eq!(hub.interrupt(), 0);
 }
 
 #[test]
