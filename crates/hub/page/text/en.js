@@ -463,6 +463,7 @@ export default {
   'settings.store.ok': 'Works',
   'settings.store.error': 'Trouble',
   'settings.store.dropped': 'Rows dropped',
+  'settings.store.replaced': 'Values replaced',
   'settings.store.waiting': 'Rows waiting',
   'settings.store.bytes': 'Size',
   'settings.you': 'This browser',

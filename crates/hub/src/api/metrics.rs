@@ -291,6 +291,15 @@ fn hub(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
     family(encoder, "tuya_store_up", "Whether the last write to the history was kept", None, Gauge, &ok)?;
     let rows = [(none.clone(), float(store.dropped))];
     family(encoder, "tuya_store_rows_dropped", "Rows of history dropped", None, Counter, &rows)?;
+    let replaced = [(none.clone(), float(store.replaced))];
+    family(
+        encoder,
+        "tuya_store_values_replaced",
+        "Values replaced by another one of the same point at the same millisecond",
+        None,
+        Counter,
+        &replaced,
+    )?;
     let waiting = [(none.clone(), float(store.waiting))];
     family(
         encoder,

@@ -19,6 +19,8 @@ use crate::model::{DeviceView, EnergyView, Line, LineState, LineView, Origin, Ou
 
 /// Heard again and again without any change, it is saved this often.
 const SAVE: Duration = Duration::from_mins(10);
+/// Reports may be told for so much later than the clock says, so that no two are of one millisecond.
+const AHEAD_MS: u64 = 1_000;
 /// No device is asked to measure more often.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,8 @@ pub(super) struct Device {
     told_dropped: bool,
     energy: Option<Account>,
     heard_ms: Option<u64>,
+    /// The time that the last changes or presses were told for.
+    told_ms: u64,
     /// Commands under way.
     pub(super) busy: usize,
     refresh_at: Option<Duration>,
@@ -75,6 +79,7 @@ impl Device {
             told_dropped: false,
             energy: None,
             heard_ms: None,
+            told_ms: 0,
             busy: 0,
             refresh_at: None,
             energy_at: None,
@@ -109,8 +114,22 @@ impl Device {
     }
 
     pub(super) fn tell(&mut self, ctx: &mut Ctx<'_>, what: What) {
-        self.seq = ctx.out.change(ctx.now, Some(Arc::clone(&self.id)), what);
+        self.tell_at(ctx.now, ctx, what);
+    }
+
+    fn tell_at(&mut self, at: Moment, ctx: &mut Ctx<'_>, what: What) {
+        self.seq = ctx.out.change(at, Some(Arc::clone(&self.id)), what);
         self.dirty = true;
+    }
+
+    /// The time of a report: now, but a millisecond after the last one at least, because history is keyed by point and
+    /// millisecond and would keep but one of two. Far from the clock (it was set back, or a thousand reports came at once)
+    /// it is now in any case, and history counts what it has to replace. A device's own time plays no part: clocks of
+    /// devices are wrong, and several messages carry the same second.
+    fn time_of_report(&self, now: Moment) -> Moment {
+        let next = self.told_ms.saturating_add(1);
+        let near = next.checked_sub(now.unix_ms).is_some_and(|ahead| ahead <= AHEAD_MS);
+        Moment { unix_ms: if near { next } else { now.unix_ms }, ..now }
     }
 
     pub(super) fn view(&self) -> Option<&Arc<DeviceView>> {
@@ -261,15 +280,19 @@ impl Device {
             definition.schema.refine(Arc::make_mut(&mut report.dps));
         }
         let Report { line, origin, dps, device_ms } = report;
-        let merge = self.points.merge(&dps, line, origin, &definition, ctx.now);
-        if !merge.changed.is_empty() {
+        let at = self.time_of_report(ctx.now);
+        let merge = self.points.merge(&dps, line, origin, &definition, at);
+        if !merge.changed.is_empty() || !merge.events.is_empty() {
+            self.told_ms = at.unix_ms;
             self.save = true;
+        }
+        if !merge.changed.is_empty() {
             let what =
                 What::Points { line, origin, dps: Arc::clone(&dps), changed: merge.changed, device_ms };
-            self.tell(ctx, what);
+            self.tell_at(at, ctx, what);
         }
         if !merge.events.is_empty() {
-            self.tell(ctx, What::Event { line, dps: Arc::new(merge.events) });
+            self.tell_at(at, ctx, What::Event { line, dps: Arc::new(merge.events) });
         }
         if merge.fresh {
             self.tell(ctx, What::Stale { stale: self.points.stale() });
@@ -298,6 +321,7 @@ impl Device {
     pub(super) fn restore(&mut self, saved: Saved, late: bool, ctx: &Ctx<'_>) {
         let heard_ms = saved.heard_ms();
         self.heard_ms = self.heard_ms.max(heard_ms);
+        self.told_ms = self.told_ms.max(saved.told_ms());
         if self.known.facts.sleeper
             && let Some(since_ms) = heard_ms
         {
@@ -336,6 +360,7 @@ impl Device {
             }
         }
         self.heard_ms = self.heard_ms.max(former.heard_ms);
+        self.told_ms = self.told_ms.max(former.told_ms);
         self.dirty = true;
         self.save = true;
     }
@@ -348,7 +373,7 @@ impl Device {
 
     /// JSON for a restart.
     pub(super) fn saved(&self) -> Result<String, serde_json::Error> {
-        saved::write(self.heard_ms, self.points.views(), self.energy.as_ref())
+        saved::write(self.heard_ms, self.told_ms, self.points.views(), self.energy.as_ref())
     }
 
     fn energy_view(&self, ctx: &Ctx<'_>) -> Option<EnergyView> {

@@ -77,7 +77,7 @@ impl Points {
         }
     }
 
-    /// Takes a report. The values are refined already.
+    /// Takes a report. The values are refined already, and the wall clock is the report's time.
     pub(super) fn merge(
         &mut self,
         dps: &Dps,

@@ -17,6 +17,9 @@ pub const SAVED_VERSION: u32 = 1;
 #[derive(Debug, Deserialize)]
 pub struct Saved {
     heard_ms: Option<u64>,
+    /// Older ones don't have it.
+    #[serde(default)]
+    told_ms: u64,
     /// Point, value, reported, changed, line.
     points: Vec<(u16, DpValue, u64, u64, SavedLine)>,
     energy: Option<SavedAccount>,
@@ -27,6 +30,7 @@ pub struct Saved {
 struct Writing<'a> {
     v: u32,
     heard_ms: Option<u64>,
+    told_ms: u64,
     points: Vec<(u16, &'a DpValue, u64, u64, SavedLine)>,
     energy: Option<SavedAccount>,
 }
@@ -47,13 +51,14 @@ pub(super) enum Refusal {
 /// Writes it.
 pub(super) fn write(
     heard_ms: Option<u64>,
+    told_ms: u64,
     points: &BTreeMap<DpId, PointView>,
     energy: Option<&Account>,
 ) -> Result<String, serde_json::Error> {
     let points =
         points.iter().map(|(id, p)| (id.0, &p.value, p.at_ms, p.changed_ms, p.line.into())).collect();
     let energy = energy.map(Account::saved);
-    serde_json::to_string(&Writing { v: SAVED_VERSION, heard_ms, points, energy })
+    serde_json::to_string(&Writing { v: SAVED_VERSION, heard_ms, told_ms, points, energy })
 }
 
 impl Saved {
@@ -80,6 +85,11 @@ impl Saved {
 
     pub(super) fn heard_ms(&self) -> Option<u64> {
         self.heard_ms
+    }
+
+    /// The time that its last changes or presses were told for.
+    pub(super) fn told_ms(&self) -> u64 {
+        self.told_ms
     }
 
     /// Its points, stale until they are heard again, and its account.

@@ -16,7 +16,9 @@ pub struct Seq(pub u64);
 pub struct Change {
     /// Its number: one more than the one before.
     pub seq: Seq,
-    /// Milliseconds since 1970-01-01 UTC, by the hub's clock.
+    /// Milliseconds since 1970-01-01 UTC, by the hub's clock. No two reports of a device ([`What::Points`],
+    /// [`What::Event`]) have the same time: the later one is told for some milliseconds later, a second at most. Only
+    /// after the clock was set back a time comes again.
     pub at_ms: u64,
     /// The device, unless it is about the hub itself.
     pub device: Option<Arc<DeviceId>>,

@@ -98,11 +98,13 @@ impl Store for Memory {
         Ok(Remembered { saved: saved.collect(), last: tables.last })
     }
 
-    async fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn append(&self, batch: &Batch) -> Result<u64, StoreError> {
         let mut tables = self.tables();
+        let mut replaced = 0;
         for row in &batch.points {
             let rows = tables.points.entry(((*row.device).clone(), row.dp)).or_default();
-            rows.insert(row.at_ms, row.value.clone());
+            let before = rows.insert(row.at_ms, row.value.clone());
+            replaced += u64::from(before.is_some_and(|value| value != row.value));
             if rows.len() > MOST {
                 rows.pop_first();
             }
@@ -124,7 +126,7 @@ impl Store for Memory {
             tables.saved.insert((*row.device).clone(), row.text.clone());
         }
         tables.last = tables.last.max(batch.last);
-        Ok(())
+        Ok(replaced)
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Series>, StoreError> {

@@ -77,7 +77,7 @@ pub struct SavedRow {
 pub struct Batch {
     /// Points that changed.
     pub points: Vec<PointRow>,
-    /// Energy accounts that changed; of several for one device all are kept.
+    /// Energy accounts that changed; of several for one device all are kept, but of one millisecond only the last.
     pub energy: Vec<EnergyRow>,
     /// What happened.
     pub events: Vec<EventRow>,
@@ -188,6 +188,9 @@ pub struct StoreStatus {
     pub error: Option<String>,
     /// Rows dropped because the store was full, failing or too slow, since the start.
     pub dropped: u64,
+    /// Values replaced by another one of the same point at the same millisecond, since the start. The hub gives no time
+    /// twice unless its clock is set back.
+    pub replaced: u64,
     /// Rows waiting.
     pub waiting: u64,
     /// Bytes on disk, where known.
@@ -259,11 +262,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The database can't be read.
     async fn remembered(&self) -> Result<Remembered, StoreError>;
 
-    /// Writes all of it in one transaction: on return it survives a crash.
+    /// Writes all of it in one transaction: on return it survives a crash. How many values of points were lost by it: a
+    /// point has one value at a time, the one that is written last.
     ///
     /// # Errors
     /// Nothing of it was written.
-    async fn append(&self, batch: &Batch) -> Result<(), StoreError>;
+    async fn append(&self, batch: &Batch) -> Result<u64, StoreError>;
 
     /// History of points. Uses roll-ups where they serve.
     ///

@@ -102,6 +102,8 @@ macro_rules! suite {
             changes_that_come_late_are_rolled_up_as_well,
             text_has_no_steps,
             a_batch_that_comes_twice_counts_once,
+            what_another_value_takes_the_place_of_is_counted,
+            what_the_core_tells_in_a_millisecond_is_all_kept,
             bars_of_energy_follow_the_home_s_clock,
             what_happened_is_read_from_the_newest,
             what_the_core_saved_comes_back,

@@ -107,6 +107,7 @@ struct Waiting {
     /// Since when something waits.
     since: Option<Instant>,
     dropped: u64,
+    replaced: u64,
     /// Requests for writing at once.
     requests: u64,
     closing: bool,
@@ -169,6 +170,7 @@ impl Writer {
             ok: waiting.error.is_none(),
             error: waiting.error.clone().or_else(|| waiting.tidy_error.clone()),
             dropped: waiting.dropped,
+            replaced: waiting.replaced,
             waiting: (waiting.rows() + waiting.saved.len() + waiting.writing.0) as u64,
             bytes: waiting.on_disk,
         }
@@ -412,8 +414,15 @@ impl Task {
         };
         let mut waiting = self.shared.lock();
         match result {
-            Ok(()) => {
+            Ok(replaced) => {
                 waiting.writing = (0, 0);
+                waiting.replaced += replaced;
+                if replaced > 0 {
+                    tracing::warn!(
+                        replaced,
+                        "values of the same time were replaced: was the clock set back?"
+                    );
+                }
                 let dropped = waiting.dropped;
                 if waiting.error.take().is_some() {
                     drop(waiting);

@@ -30,7 +30,7 @@ impl Store for Moody {
     async fn remembered(&self) -> Result<Remembered, StoreError> {
         self.memory.remembered().await
     }
-    async fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn append(&self, batch: &Batch) -> Result<u64, StoreError> {
         self.appends.fetch_add(1, Ordering::Relaxed);
         if *self.hangs.borrow() {
             std::future::pending::<()>().await;
@@ -267,4 +267,16 @@ async fn it_tidies_every_few_minutes() {
     tidies.wait_for(|n| *n == 4).await.unwrap();
     let took = before.elapsed().as_secs();
     assert!((540..=600).contains(&took), "{took} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_that_others_take_the_place_of_are_counted() {
+    let (store, writer) = start(Limits::default());
+    writer.record(&[point(1), point(2)], &[]);
+    assert!(writer.flush().await);
+    let dps = Arc::new(serde_json::from_str(r#"{"19":7}"#).unwrap());
+    let (line, origin, changed) = (Line::Lan, Origin::Pushed, vec![DpId(19)]);
+    writer.record(&[of(2, What::Points { line, origin, dps, changed, device_ms: None })], &[]);
+    assert!(writer.flush().await);
+    assert_eq!((stored(&store).await, writer.status().replaced), (vec![1, 2], 1));
 }

@@ -81,6 +81,8 @@ struct Witness {
     /// Highest total that was told, and seen in this run.
     told: BTreeMap<String, i64>,
     seen: BTreeMap<String, i64>,
+    /// When reports were told last.
+    times: BTreeMap<String, u64>,
     asked: u64,
     ends: BTreeMap<u64, usize>,
     last: u64,
@@ -96,6 +98,13 @@ impl Witness {
                 }
                 Effect::Publish(change) => {
                     self.last = change.seq.0;
+                    if let (What::Points { .. } | What::Event { .. }, Some(device)) =
+                        (&change.what, &change.device)
+                    {
+                        let last = self.times.insert(device.to_string(), change.at_ms);
+                        let (at, far) = (change.at_ms, home.now.unix_ms.saturating_add(1_000));
+                        assert!(last.is_none_or(|last| last < at || last >= far), "{last:?}, then {at}");
+                    }
                     if let (What::Energy(view), Some(device)) = (&change.what, &change.device) {
                         let told = self.told.entry(device.to_string()).or_default();
                         assert!(view.total.0 >= *told, "kWh of {device} fell from {told} to {view:?}");
@@ -206,7 +215,8 @@ impl Witness {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// kWh never fall, numbers have no holes, every command ends once, and the core never wants ticks for ever.
+    /// kWh never fall, numbers have no holes, times of reports never repeat, every command ends once, and the core never
+    /// wants ticks for ever.
     #[test]
     fn whatever_happens(steps in prop::collection::vec(step(), 1..60)) {
         let mut home = Home::new(list());

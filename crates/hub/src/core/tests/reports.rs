@@ -49,6 +49,63 @@ fn a_change_is_told_and_a_repeat_is_not() {
     );
 }
 
+/// When the reports of the last action were told.
+fn times(home: &Home) -> Vec<u64> {
+    let at = |e: &Effect| match e {
+        Effect::Publish(change) => {
+            matches!(change.what, What::Points { .. } | What::Event { .. }).then_some(change.at_ms)
+        }
+        _ => None,
+    };
+    home.effects.iter().filter_map(at).collect()
+}
+
+#[test]
+fn reports_of_one_millisecond_are_told_a_millisecond_apart() {
+    let mut home = Home::new(vec![known(facts(PLUG), button())]);
+    let now = home.now.unix_ms;
+    let press = |word: &str| [(DpId(1), DpValue::text(word))].into_iter().collect();
+    // What the device says of its own time plays no part.
+    let sent = |home: &mut Home, word: &str| {
+        let (dps, device_ms) = (std::sync::Arc::new(press(word)), Some(1_764_000_000_000));
+        let (device, line, origin) = (id(PLUG), Lan, Pushed);
+        home.act(Action::Heard { device, cid: None, line, origin, dps, device_ms });
+        times(home)
+    };
+    assert_eq!(sent(&mut home, "single"), [now]);
+    assert_eq!(sent(&mut home, "double"), [now + 1]);
+    assert_eq!(sent(&mut home, "double"), [now + 2], "a press is one too");
+    let point = home.view().points[&DpId(1)].clone();
+    assert_eq!((point.changed_ms, point.at_ms), (now + 1, now + 2));
+    home.hear(Lan, Polled, press("double"));
+    assert_eq!(times(&home), [0; 0], "and a polled repeat is nothing");
+    // A restart within the same millisecond.
+    let text = home.core.saved().pop().unwrap().1;
+    let mut home = Home::new(vec![known(facts(PLUG), button())]);
+    home.act(Action::Restore { device: id(PLUG), text });
+    assert_eq!(sent(&mut home, "single"), [now + 3]);
+    home.skip(std::time::Duration::from_millis(50));
+    assert_eq!(sent(&mut home, "double"), [now + 50], "the clock has caught up");
+}
+
+#[test]
+fn reports_are_told_a_second_ahead_at_most_and_a_clock_that_was_set_back_counts() {
+    let mut home = Home::plug();
+    let now = home.now.unix_ms;
+    for n in 0..=1_000_u16 {
+        home.push(Lan, &[(18, n.into())]);
+        assert_eq!(times(&home), [now + u64::from(n)]);
+    }
+    home.push(Lan, &[(18, 5_000)]);
+    assert_eq!(times(&home), [now], "who tells a thousand at once tells some of them twice");
+    home.now.unix_ms -= 3_600_000;
+    let back = home.now.unix_ms;
+    home.push(Lan, &[(18, 1)]);
+    assert_eq!(times(&home), [back]);
+    home.push(Lan, &[(18, 2)]);
+    assert_eq!(times(&home), [back + 1]);
+}
+
 #[test]
 fn only_what_differs_is_named_and_values_get_their_types() {
     let mut home = Home::plug();

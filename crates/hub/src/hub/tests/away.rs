@@ -51,7 +51,7 @@ impl Store for Away {
     async fn remembered(&self) -> Result<Remembered, StoreError> {
         self.there()?.remembered().await
     }
-    async fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn append(&self, batch: &Batch) -> Result<u64, StoreError> {
         self.there()?.append(batch).await
     }
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Series>, StoreError> {

@@ -6,12 +6,15 @@ use landfall_proto::dp::DpId;
 use landfall_proto::id::DeviceId;
 
 use super::super::fold::WIDTHS;
-use super::database::Transaction;
+use super::database::{Transaction, signed};
 
-/// What the writer knows: numbers that the database gave, and which series got changes since they were rolled up.
+/// What the writer knows: numbers that the database gave, the newest change of each series, and which series got changes
+/// since they were rolled up.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     devices: HashMap<DeviceId, Device>,
+    /// Of each series whose number is known.
+    newest: HashMap<i64, i64>,
     pub(super) active: Active,
 }
 
@@ -70,6 +73,13 @@ impl Ids {
     pub(super) fn series(&self, device: &DeviceId, dp: DpId) -> Option<i64> {
         self.devices.get(device)?.series.get(&dp).copied()
     }
+
+    /// A change of a series was kept.
+    pub(super) fn wrote(&mut self, series: i64, at_ms: u64) {
+        let newest = self.newest.entry(series).or_insert(i64::MIN);
+        *newest = (*newest).max(signed(at_ms));
+        self.active.add(series, at_ms);
+    }
 }
 
 /// Numbers that were given within a transaction, which the writer may know once that is kept.
@@ -78,11 +88,18 @@ pub(super) struct Fresh<'a> {
     ids: &'a Ids,
     devices: HashMap<DeviceId, i64>,
     series: HashMap<(DeviceId, DpId), i64>,
+    newest: HashMap<i64, i64>,
 }
 
 impl<'a> Fresh<'a> {
     pub(super) fn new(ids: &'a Ids) -> Self {
-        Self { ids, devices: HashMap::new(), series: HashMap::new() }
+        Self { ids, devices: HashMap::new(), series: HashMap::new(), newest: HashMap::new() }
+    }
+
+    /// Whether a series may have a change at this time already: nothing is newer than its newest.
+    pub(super) fn may_have(&self, series: i64, at: i64) -> bool {
+        let newest = self.newest.get(&series).or_else(|| self.ids.newest.get(&series));
+        newest.is_none_or(|newest| at <= *newest)
     }
 
     pub(super) async fn device(
@@ -119,13 +136,16 @@ impl<'a> Fresh<'a> {
                    ON CONFLICT (device, dp) DO UPDATE SET dp = excluded.dp RETURNING id";
         let rows = transaction.rows(sql, &[device.into(), i64::from(dp.0).into()]).await?;
         let id = rows.first().ok_or(sqlx::Error::RowNotFound)?[0].int();
+        let rows = transaction.rows("SELECT MAX(at) FROM points WHERE series = $1", &[id.into()]).await?;
+        let newest = rows.first().filter(|row| !row[0].is_null()).map_or(i64::MIN, |row| row[0].int());
+        self.newest.insert(id, newest);
         self.series.insert(key, id);
         Ok(id)
     }
 
     /// What was given, to be [known](Ids::know) once it is kept.
     pub(super) fn given(self) -> Given {
-        Given { devices: self.devices, series: self.series }
+        Given { devices: self.devices, series: self.series, newest: self.newest }
     }
 }
 
@@ -134,6 +154,7 @@ impl<'a> Fresh<'a> {
 pub(super) struct Given {
     devices: HashMap<DeviceId, i64>,
     series: HashMap<(DeviceId, DpId), i64>,
+    newest: HashMap<i64, i64>,
 }
 
 impl Ids {
@@ -146,5 +167,6 @@ impl Ids {
                 device.series.insert(dp, id);
             }
         }
+        self.newest.extend(given.newest);
     }
 }

@@ -184,7 +184,7 @@ impl Store for SqlStore {
         Ok(Remembered { saved: saved.collect(), last: Seq(last) })
     }
 
-    async fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn append(&self, batch: &Batch) -> Result<u64, StoreError> {
         self.open().await?.append(batch).await
     }
 

@@ -24,6 +24,13 @@ pub(super) fn columns(value: &DpValue) -> (i64, Option<i64>, Option<String>) {
     }
 }
 
+/// Whether a row of kind, num, txt is what is written for this value.
+pub(super) fn is_stored_as(of: &DpValue, row: Vec<Cell>) -> bool {
+    let (kind, num, txt) = columns(of);
+    let cell = |n: Option<i64>| n.map_or(Cell::Null, Cell::Int);
+    row == [Cell::Int(kind), cell(num), txt.map_or(Cell::Null, Cell::Text)]
+}
+
 /// The value of kind, num, txt; `None` when it is none of ours.
 pub(super) fn value(kind: &Cell, num: &Cell, txt: Cell) -> Option<DpValue> {
     Some(match kind.int() {

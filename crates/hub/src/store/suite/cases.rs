@@ -2,9 +2,11 @@
 
 use jiff::tz::TimeZone;
 
+use super::super::rows::{Row, rows};
 use super::super::{Bar, EnergyRow, EventRow, SavedRow, Span};
 use super::*;
-use crate::model::MilliWattHours;
+use crate::core::{Action, Core, Effect, Known, Moment, Settings};
+use crate::model::{Facts, Line, MilliWattHours, Origin};
 
 type Any = Arc<dyn Store>;
 
@@ -193,6 +195,92 @@ pub(super) async fn a_batch_that_comes_twice_counts_once(store: Any) {
     // Numbers never go back.
     store.append(&last(1)).await.unwrap();
     assert_eq!(store.remembered().await.unwrap().last, Seq(2));
+}
+
+pub(super) async fn what_another_value_takes_the_place_of_is_counted(store: Any) {
+    let values = |from: i64, at: std::ops::Range<u64>| {
+        points(at.zip(from..).map(|(at, n)| row("bf01", 1, T + at, DpValue::Value(n))))
+    };
+    assert_eq!(store.append(&values(0, 0..10)).await.unwrap(), 0);
+    assert_eq!(store.append(&values(0, 0..10)).await.unwrap(), 0, "the same batch again");
+    // The clock was set back, and these times come again: three of them with a value.
+    assert_eq!(store.append(&values(100, 7..20)).await.unwrap(), 3);
+    assert_eq!(store.append(&points([row("bf01", 1, T + 500, DpValue::Bool(true))])).await.unwrap(), 0);
+    assert_eq!(store.append(&points([row("bf01", 1, T + 300, DpValue::Bool(true))])).await.unwrap(), 0);
+    let text = |text: &str| points([row("bf01", 2, T, DpValue::String(text.into()))]);
+    let mut counted = Vec::new();
+    for what in ["a\0b", "a\0b", "", "it", "it"] {
+        counted.push(store.append(&text(what)).await.unwrap());
+    }
+    assert_eq!(counted, [0, 0, 1, 1, 0]);
+    let twice = [1, 2, 2, 3].map(|n| row("bf02", 1, T, DpValue::Value(n)));
+    assert_eq!(store.append(&points(twice)).await.unwrap(), 2, "in one batch");
+    // Another device with the history of this one.
+    store.rename(&id("bf01"), &id("bf03")).await.unwrap();
+    assert_eq!(store.append(&points([row("bf03", 1, T, DpValue::Value(-1))])).await.unwrap(), 1);
+}
+
+pub(super) async fn what_the_core_tells_in_a_millisecond_is_all_kept(store: Any) {
+    let facts = Facts {
+        id: (*id("bf01")).clone(),
+        aliases: Vec::new(),
+        name: "plug".to_owned(),
+        uuid: None,
+        product_id: None,
+        product_name: None,
+        category: None,
+        version: None,
+        software: None,
+        parent: None,
+        cid: None,
+        mac: None,
+        sleeper: false,
+        has_key: true,
+        room: None,
+    };
+    let known = Known { facts: Arc::new(facts), definition: Arc::default() };
+    let (grace, zone) = (std::time::Duration::from_secs(60), TimeZone::UTC);
+    let settings = Settings { grace, zone, price_milli: None, last: Seq(0) };
+    let mut saved = None;
+    let mut given = Vec::new();
+    // Two runs of the hub, within a millisecond of each other.
+    for run in 0..2 {
+        let mut core = Core::new(settings.clone());
+        let mut effects = Vec::new();
+        let mut batch = Batch::default();
+        let now = Moment { mono: std::time::Duration::from_secs(9), unix_ms: T };
+        let device = || (*id("bf01")).clone();
+        core.apply(Action::Devices(vec![known.clone()]), now, &mut effects);
+        if let Some(text) = saved.take() {
+            core.apply(Action::Restore { device: device(), text }, now, &mut effects);
+        }
+        for n in 0..100 {
+            let value = DpValue::Value(run * 100 + n);
+            given.push(value.clone());
+            let dps = Arc::new([(DpId(18), value)].into_iter().collect());
+            let (line, origin) = (Line::Cloud, Origin::Pushed);
+            let device_ms = Some(T / 1_000);
+            core.apply(
+                Action::Heard { device: device(), cid: None, line, origin, dps, device_ms },
+                now,
+                &mut effects,
+            );
+        }
+        for effect in effects {
+            match effect {
+                Effect::Publish(change) => rows(&change, |row| match row {
+                    Row::Point(row) => batch.points.push(row),
+                    Row::Energy(_) | Row::Event(_) => {}
+                }),
+                Effect::Save { text, .. } => saved = Some(text),
+                _ => {}
+            }
+        }
+        assert_eq!(store.append(&batch).await.unwrap(), 0);
+    }
+    let kept = values(&store.history(&all("bf01")).await.unwrap()[0]);
+    assert_eq!(kept.iter().map(|(at, _)| *at).collect::<Vec<_>>(), (T..T + 200).collect::<Vec<_>>());
+    assert_eq!(kept.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), given);
 }
 
 pub(super) async fn bars_of_energy_follow_the_home_s_clock(store: Any) {
