@@ -26,7 +26,10 @@ use landfall_sim::news::News;
 use landfall_sim::spec::DeviceSpec;
 
 /// How long a message is on its way over the cloud, at most.
-const CLOUD_MS: u64 = 2_000;
+pub(crate) const CLOUD_MS: u64 = 2_000;
+
+/// A plug that somebody listens to measures this often.
+const SAMPLE: Duration = Duration::from_secs(3);
 
 /// What happens to a device's lines, and to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,10 +66,28 @@ pub(crate) struct Unit {
     lan_dead: bool,
     cloud: bool,
     cloud_dead: bool,
+    /// When it was last made to measure for its cloud line, of which the simulator does not know.
+    measured: Duration,
+    /// A line is dead that the hub believes to be up: what had been measured when it died.
+    pub(crate) unseen: Option<i64>,
     sent: u32,
     /// Messages on their way over the cloud.
     under_way: Vec<(u64, Vec<u8>)>,
     due: Duration,
+}
+
+impl Unit {
+    /// When it is to measure because it has a cloud line and no other. The simulator lets a device that nobody listens to
+    /// measure in leaps of half a minute, and of this line it does not know.
+    fn measures_for_cloud(&self) -> Option<Duration> {
+        (self.cloud && self.lan.is_none()).then_some(self.measured + SAMPLE)
+    }
+
+    /// What flowed through it until it measured last, in milliwatt hours.
+    #[allow(clippy::cast_possible_truncation)] // far below
+    fn flowed(&self) -> i64 {
+        (self.device.flowed(None).unwrap() * 1_000.0).round() as i64
+    }
 }
 
 /// The home.
@@ -149,6 +170,8 @@ impl World {
                 lan_dead: false,
                 cloud: false,
                 cloud_dead: false,
+                measured: Duration::ZERO,
+                unseen: None,
                 sent: 0,
                 under_way: Vec::new(),
                 due: Duration::MAX,
@@ -235,7 +258,14 @@ impl World {
         match call {
             // It was called earlier meanwhile, and wants another time.
             Call::Device if self.units[n].due != at => return,
-            Call::Device => self.units[n].device.handle_timeout(now),
+            Call::Device => {
+                let unit = &mut self.units[n];
+                unit.device.handle_timeout(now);
+                if unit.measures_for_cloud().is_some_and(|at| at <= self.now) {
+                    unit.measured = self.now;
+                    unit.device.catch_up(now);
+                }
+            }
             Call::Message(number) => {
                 let unit = &mut self.units[n];
                 let place = unit.under_way.iter().position(|(m, _)| *m == number).unwrap();
@@ -251,16 +281,23 @@ impl World {
                 (self.units[n].cloud, self.units[n].cloud_dead) = (true, false);
                 self.line(n, Line::Cloud, LineState::Up);
             }
-            Call::Turn(Turn::Die(Line::Lan)) => self.units[n].lan_dead = true,
-            Call::Turn(Turn::Die(Line::Cloud)) => self.units[n].cloud_dead = true,
+            Call::Turn(Turn::Die(line)) => {
+                let unit = &mut self.units[n];
+                unit.unseen = Some(unit.flowed());
+                match line {
+                    Line::Lan => unit.lan_dead = true,
+                    Line::Cloud => unit.cloud_dead = true,
+                }
+            }
             Call::Turn(Turn::Found(Line::Lan)) => {
+                self.units[n].unseen = None;
                 if let Some((_, connection)) = self.units[n].lan.take() {
                     self.units[n].device.handle_close(connection, now);
                 }
                 self.line(n, Line::Lan, LineState::Down);
             }
             Call::Turn(Turn::Found(Line::Cloud)) => {
-                self.units[n].cloud = false;
+                (self.units[n].cloud, self.units[n].unseen) = (false, None);
                 self.line(n, Line::Cloud, LineState::Down);
             }
             Call::Turn(Turn::Press) => self.units[n].device.press(None, &Physical::Button(1), now).unwrap(),
@@ -331,6 +368,7 @@ impl World {
                 }
             };
             if !moving {
+                let due = self.units[n].measures_for_cloud().map_or(due, |at| at.min(due));
                 if due != self.units[n].due {
                     self.units[n].due = due;
                     self.calls.push(Reverse((due.max(self.now), n, Call::Device)));
@@ -377,10 +415,9 @@ impl World {
         self.act(Action::Heard { device, cid: None, line, origin, dps: Arc::new(dps), device_ms: None });
     }
 
-    /// What flowed through each device so far, in milliwatt hours.
-    #[allow(clippy::cast_possible_truncation)] // far below
+    /// What flowed through each device until it measured last, in milliwatt hours.
     pub(crate) fn flowed(&self) -> Vec<i64> {
-        self.units.iter().map(|u| (u.device.flowed(None).unwrap() * 1_000.0).round() as i64).collect()
+        self.units.iter().map(Unit::flowed).collect()
     }
 
     pub(crate) fn energy(&self, n: usize) -> EnergyView {
