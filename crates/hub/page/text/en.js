@@ -561,6 +561,7 @@ export default {
   'doctor.evidence': 'What was seen',
   'doctor.at': 'Examined {when}',
   'doctor.is.healthy': 'Nothing is wrong',
+  'doctor.is.cut_off': 'Its gateway does not reach it',
   'doctor.is.asleep': 'It is asleep',
   'doctor.is.not_on_this_network': 'It is not on this network',
   'doctor.is.port_closed': 'It is there, and lets nobody in',

@@ -225,6 +225,7 @@ impl Finder {
     }
 
     /// Examines a device. `line`: the device that listens, itself or its gateway. `cloud`: how it stands with the cloud.
+    /// `offline`: why it is said to be offline, if it is.
     ///
     /// # Errors
     /// Another scan or examination is running.
@@ -233,9 +234,14 @@ impl Finder {
         device: &Device,
         line: &Device,
         cloud: Option<&DeviceStatus>,
+        offline: Option<String>,
     ) -> Result<Verdict, Problem> {
         if let Some((version, address)) = self.lan.standing(&line.id) {
-            return Ok(with_cloud(well(version, address), cloud));
+            let mut verdict = well(version, address);
+            if let Some(cid) = device.cid.as_ref().filter(|_| device.is_sub_device()) {
+                behind(&mut verdict, self.lan.reaches(&line.id, cid).await, offline, device.sleeper);
+            }
+            return Ok(with_cloud(verdict, cloud));
         }
         let _turn = self.turn.try_acquire().map_err(|_| running())?;
         self.lan.let_go(&line.id).await;
@@ -297,6 +303,31 @@ fn well(version: Option<Version>, address: Option<SocketAddr>) -> Verdict {
         evidence,
         next: String::new(),
     }
+}
+
+/// What was found of a gateway, as what it means for a sub-device. `reaches`: the gateway's word of now; `offline`: what was
+/// known before.
+fn behind(verdict: &mut Verdict, reaches: Option<bool>, offline: Option<String>, sleeper: bool) {
+    verdict.evidence.insert(0, "it is behind a gateway".to_owned());
+    let said = match (reaches, offline) {
+        (Some(true), _) => {
+            verdict.evidence.push("the gateway says that the sub-device is online".to_owned());
+            "Its gateway answers on the LAN, and reaches it.".clone_into(&mut verdict.text);
+            return;
+        }
+        (None, None) => {
+            verdict.evidence.push("the gateway does not say whether it reaches the sub-device".to_owned());
+            "Its gateway answers on the LAN.".clone_into(&mut verdict.text);
+            return;
+        }
+        (Some(false), _) => "the gateway says that the sub-device is offline".to_owned(),
+        (None, Some(why)) => why,
+    };
+    verdict.evidence.push(said);
+    let is = if sleeper { diagnose::Verdict::Asleep } else { diagnose::Verdict::CutOff };
+    is.code().clone_into(&mut verdict.code);
+    "Its gateway answers on the LAN, but does not reach it.".clone_into(&mut verdict.text);
+    diagnose::WAKE_IT.clone_into(&mut verdict.next);
 }
 
 /// Adds how a device stands with the cloud.

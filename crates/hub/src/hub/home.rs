@@ -24,7 +24,7 @@ use super::task::Lines;
 use crate::bus::Bus;
 use crate::console::Console;
 use crate::model::{
-    CommandId, CommandOptions, DeviceView, Edit, Ended, Found, Home, HubStatus, NewDevice, Problem,
+    CommandId, CommandOptions, DeviceView, Edit, Ended, Found, Home, HubStatus, NewDevice, Presence, Problem,
     ProblemKind, Stranger, Verdict,
 };
 use crate::store::Store;
@@ -191,7 +191,11 @@ impl Home for Hub {
             _ => device.clone(),
         };
         let cloud = self.handshake(&line.id);
-        self.finder.examine(&device, &line, cloud.as_ref()).await
+        let offline = self.views.by_id(&device.id).and_then(|view| match &view.presence {
+            Presence::Offline { why, .. } => Some(why.clone()),
+            _ => None,
+        });
+        self.finder.examine(&device, &line, cloud.as_ref(), offline).await
     }
 
     fn windows(&self) -> Vec<Window> {

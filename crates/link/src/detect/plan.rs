@@ -77,7 +77,7 @@ fn walk(proven: Option<Version>, steps: &[Step]) -> Next {
     for step in steps {
         let Asked::Session(version) = step.asked else { continue };
         match &step.seen {
-            Seen::Established | Seen::Answered { .. } => return found(version, false),
+            Seen::Established | Seen::Answered { .. } | Seen::CutOff => return found(version, false),
             refused @ Seen::Refused(_) if version >= Version::V3_4 => {
                 // It could only say so under the session key.
                 return found(version, refused.is_data_unvalid());

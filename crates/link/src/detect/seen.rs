@@ -67,6 +67,8 @@ pub enum Seen {
         /// How many points the answer had.
         points: usize,
     },
+    /// The gateway answered for the sub-device, and says that it is offline.
+    CutOff,
     /// The query was refused in these words.
     Refused(String),
     /// The device answered under another key.
@@ -112,6 +114,9 @@ impl fmt::Display for Seen {
             Self::Frame35 => f.write_str("sent a frame of 3.5"),
             Self::Established => f.write_str("key and version were accepted, the query got no answer"),
             Self::Answered { points } => write!(f, "answered with {points} data points"),
+            Self::CutOff => {
+                f.write_str("the gateway answered with what it remembers: the sub-device is offline")
+            }
             Self::Refused(text) => write!(f, "refused: {text:?}"),
             Self::WrongKey => f.write_str("answered under another local key"),
             Self::WrongVersion(evidence) => write!(f, "another version: it {evidence}"),

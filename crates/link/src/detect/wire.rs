@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use landfall_proto::id::{Cid, DeviceId, LocalKey};
-use landfall_proto::lan::body::{self, Addressee, Body};
+use landfall_proto::lan::body::{self, Addressee, Body, SubdevicesOnline};
 use landfall_proto::lan::codec::{Codec, Form, OpenError, Outgoing};
 use landfall_proto::lan::frame::{FrameReader, FramingError, Item, MAX_LENGTH_CLIENT, RawFrame};
 use landfall_proto::lan::session::{
@@ -296,6 +296,8 @@ async fn run_session(
     let mut last_sent = clock.0;
     let mut ready = false;
     let mut proven = false;
+    // A gateway answers for a sub-device that it does not reach as well, with what it remembers.
+    let mut remembered: Option<Seen> = None;
     let mut buffer = [0; 2048];
     for _ in 0..MOST_READS * 8 {
         match session.poll_output(clock.now(), &mut entropy) {
@@ -304,7 +306,7 @@ async fn run_session(
                 match timeout_at(last, stream.write_all(&bytes)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => session.handle_close(clock.now()),
-                    Err(_) => return Ok(Seen::Silent),
+                    Err(_) => return Ok(remembered.unwrap_or(Seen::Silent)),
                 }
             }
             Output::Event(Event::Ready) => {
@@ -315,12 +317,29 @@ async fn run_session(
             }
             Output::Event(Event::Proven) => proven = true,
             Output::Event(Event::Done { result, .. }) => {
-                if let Some(seen) = answered(version, result, negotiates && ready, proven) {
-                    return Ok(seen);
+                if let Some(seen) = remembered {
+                    let cut_off = |told: &SubdevicesOnline| {
+                        target.cid.as_ref().is_some_and(|cid| told.offline.contains(cid))
+                    };
+                    return Ok(match result {
+                        Ok(Answer::Subdevices(told)) if cut_off(&told) => Seen::CutOff,
+                        _ => seen,
+                    });
+                }
+                match answered(version, result, negotiates && ready, proven) {
+                    Some(seen @ Seen::Answered { .. }) if target.cid.is_some() => {
+                        session.request(Request::Subdevices, clock.now());
+                        remembered = Some(seen);
+                    }
+                    Some(seen) => return Ok(seen),
+                    None => {}
                 }
             }
             Output::Event(Event::Closed(CloseReason::ZeroKey)) => return Err(ZeroKey),
             Output::Event(Event::Closed(reason)) => {
+                if let Some(seen) = remembered {
+                    return Ok(seen);
+                }
                 let at_once = last_sent.elapsed() < AT_ONCE;
                 return Ok(ended(reason, at_once, negotiates && proven));
             }
@@ -336,7 +355,7 @@ async fn run_session(
             }
         }
     }
-    Ok(if negotiates && ready { Seen::Established } else { Seen::Silent })
+    Ok(remembered.unwrap_or(if negotiates && ready { Seen::Established } else { Seen::Silent }))
 }
 
 /// What the end of the query means; `None` when the session's end says more.

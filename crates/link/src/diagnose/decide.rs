@@ -12,6 +12,9 @@ const IMPORT_KEY: &str = "import the device's current local key: it changes at e
 const POWER_CYCLE: &str = "switch the device off at the mains for ten seconds, then try again";
 const CLOSE_OTHERS: &str = "close the vendor's app on every phone and stop other programs that use the device (Home \
                             Assistant, Node-RED, another hub), wait a minute, then try again";
+/// What to do about a sub-device that its gateway does not reach.
+pub const WAKE_IT: &str =
+    "wake it (press its button), or check its power or battery and its distance to the gateway";
 const LET_IT_OUT: &str = "let the device reach its cloud (or a stand-in for it) once, name resolution included, and try \
                           again; some firmware opens its port only after that";
 
@@ -42,7 +45,7 @@ fn name(e: &Evidence) -> &str {
 fn answers(e: &Evidence) -> Option<Ruling> {
     for (version, seen) in e.sessions() {
         let established = match seen {
-            Seen::Answered { .. } => true,
+            Seen::Answered { .. } | Seen::CutOff => true,
             Seen::Refused(_) => !seen.is_unreadable_to_device() || version >= Version::V3_4,
             Seen::Established => true,
             _ => false,
@@ -102,13 +105,11 @@ fn established_ruling(e: &Evidence, version: Version, seen: &Seen) -> Ruling {
             format!("the gateway answers but does not know the sub-device {name}"),
             "check its cid, or pair it with this gateway again",
         ),
+        Seen::CutOff => {
+            cut_off(e, format!("the gateway answers, and says that the sub-device {name} is offline"))
+        }
         Seen::Refused(text) if e.patient.cid.is_some() && text.contains("query dp failed") => {
-            let verdict = if e.patient.sleeps { Verdict::Asleep } else { Verdict::Unclear };
-            ruling(
-                verdict,
-                format!("the gateway answers but cannot reach the sub-device {name}"),
-                "wake it (press its button) or check its battery and its distance to the gateway",
-            )
+            cut_off(e, format!("the gateway answers but cannot reach the sub-device {name}"))
         }
         Seen::Refused(text) => ruling(
             Verdict::Healthy,
@@ -126,6 +127,11 @@ fn established_ruling(e: &Evidence, version: Version, seen: &Seen) -> Ruling {
             POWER_CYCLE,
         ),
     }
+}
+
+fn cut_off(e: &Evidence, sentence: String) -> Ruling {
+    let verdict = if e.patient.sleeps { Verdict::Asleep } else { Verdict::CutOff };
+    ruling(verdict, sentence, WAKE_IT)
 }
 
 fn wrong_version(e: &Evidence, book: Version, right: Option<Version>) -> Ruling {

@@ -13,7 +13,7 @@ use landfall_proto::lan::Version;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use decide::decide;
+pub use decide::{WAKE_IT, decide};
 pub use evidence::{Evidence, Listened};
 
 use crate::detect::wire::{self, Depth};
@@ -64,6 +64,8 @@ pub enum Verdict {
         /// The right one, if known.
         right: Option<Version>,
     },
+    /// A sub-device that its gateway does not reach.
+    CutOff,
     /// A battery device that is asleep.
     Asleep,
     /// Accepts and closes at once, again and again, with no other client known: its firmware hangs.
@@ -74,7 +76,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// A stable name for programs: `healthy`, `not_on_this_network`, `port_closed`, `waits_for_cloud`,
-    /// `another_client`, `wrong_key`, `wrong_version`, `asleep`, `wedged`, `unclear`.
+    /// `another_client`, `wrong_key`, `wrong_version`, `cut_off`, `asleep`, `wedged`, `unclear`.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -84,6 +86,7 @@ impl Verdict {
             Self::AnotherClientHoldsTheSession => "another_client",
             Self::WrongKey => "wrong_key",
             Self::WrongVersion { .. } => "wrong_version",
+            Self::CutOff => "cut_off",
             Self::Asleep => "asleep",
             Self::Wedged => "wedged",
             Self::Unclear => "unclear",

@@ -67,7 +67,9 @@ pub(super) fn spoken(version: Version) -> Version {
 /// Nothing that a further connection could say would change the verdict.
 fn is_settled(e: &Evidence) -> bool {
     e.steps.iter().any(|s| match (&s.asked, &s.seen) {
-        (_, Seen::Answered { .. } | Seen::Established | Seen::WrongKey | Seen::Foreign) => true,
+        (_, Seen::Answered { .. } | Seen::CutOff | Seen::Established | Seen::WrongKey | Seen::Foreign) => {
+            true
+        }
         (Asked::Session(_), refused @ Seen::Refused(_)) => !refused.is_unreadable_to_device(),
         (Asked::Clear, Seen::Json { .. } | Seen::Cipher { opens: Some(false) }) => true,
         _ => false,

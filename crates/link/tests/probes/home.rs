@@ -190,3 +190,34 @@ async fn a_wedged_device_and_one_held_by_another_client() {
     assert_eq!(named("held").version, Version::V3_4);
     sim.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sub_device_that_its_gateway_does_not_reach() {
+    let text = r#"
+[[device]]
+name = "gateway"
+kind = "gateway"
+version = "3.4"
+address = "127.35.3.1:0"
+[[device.child]]
+name = "there"
+kind = "plug"
+[[device.child]]
+name = "away"
+kind = "plug"
+online = false
+"#;
+    let sim = Simulation::start(Home::parse(text, "test.toml").unwrap(), Options::quiet()).await.unwrap();
+    let devices = sim.devices();
+    let no_ports = Ports { clear: None, encrypted: None, answer: None, ..Ports::default() };
+    let scan = ScanOptions { ports: no_ports, ..ScanOptions::default() };
+    for (name, verdict) in [("there", Verdict::Healthy), ("away", Verdict::CutOff)] {
+        let child = devices.iter().find(|d| d.name == name).unwrap();
+        let (_, cid) = child.parent.clone().unwrap();
+        let patient = Patient { name: Some(name.to_owned()), cid: Some(cid), ..patient(&devices[0]) };
+        let options = DiagnoseOptions { scan: scan.clone(), ..DiagnoseOptions::default() };
+        let diagnosis = diagnose(&patient, options, |_| {}).await;
+        assert_eq!(diagnosis.verdict, verdict, "{diagnosis:#?}");
+    }
+    sim.shutdown().await;
+}

@@ -261,6 +261,20 @@ impl Lan {
         Some((held.device.version(), held.device.address()))
     }
 
+    /// Whether a gateway reaches a sub-device now, by its own word; `None`: it does not say.
+    pub(super) async fn reaches(&self, gateway: &DeviceId, cid: &Cid) -> Option<bool> {
+        let device = self.kept().held.get(gateway).map(|h| h.device.clone())?;
+        let told = match tokio::time::timeout(QUESTION, device.subdevices()).await {
+            Ok(Ok(told)) => told?,
+            Ok(Err(error)) => {
+                tracing::debug!(%gateway, %error, "it did not tell its sub-devices");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        if told.offline.contains(cid) { Some(false) } else { told.online.contains(cid).then_some(true) }
+    }
+
     /// Lets a connection go, for an examination: many devices serve one client only.
     pub(super) async fn let_go(&self, device: &DeviceId) {
         let held = {

@@ -186,6 +186,13 @@ online = false
     let away =
         view(&hub, "Away", |v| v.presence != Presence::Online && v.lan.state != LineState::Unused).await;
     assert!(away.points.is_empty(), "{away:?}");
+    // The examination says what the gateway says, though that is well itself.
+    let verdict = hub.doctor(socket.id()).await.unwrap();
+    assert_eq!((verdict.code.as_str(), verdict.next.as_str()), ("healthy", ""), "{verdict:?}");
+    let verdict = hub.doctor(away.id()).await.unwrap();
+    assert_eq!(verdict.code, "cut_off", "{verdict:?}");
+    assert!(verdict.text.contains("does not reach it") && verdict.next.contains("distance"), "{verdict:?}");
+    assert!(verdict.evidence.iter().any(|e| e.contains("is offline")), "{verdict:?}");
     world.end(&hub, sim).await;
 }
 

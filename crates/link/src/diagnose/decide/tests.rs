@@ -92,8 +92,8 @@ const CLEAR: Asked = Asked::Clear;
 #[test]
 fn every_verdict_has_its_evidence() {
     use Verdict::{
-        AnotherClientHoldsTheSession as Other, Asleep, Healthy, NotOnThisNetwork as Absent, PortClosed,
-        Unclear, WaitsForItsCloud as Waits, Wedged, WrongKey, WrongVersion,
+        AnotherClientHoldsTheSession as Other, Asleep, CutOff, Healthy, NotOnThisNetwork as Absent,
+        PortClosed, Unclear, WaitsForItsCloud as Waits, Wedged, WrongKey, WrongVersion,
     };
     let wrong = |right| WrongVersion { right };
     let answered = Seen::Answered { points: 3 };
@@ -242,6 +242,10 @@ fn every_verdict_has_its_evidence() {
             case(Some(V4), None, &[(s(V4), Seen::Established)]).child().sleeping(),
             Asleep,
         ),
+        // cut off
+        ("child offline", case(Some(V4), None, &[(s(V4), Seen::CutOff)]).child(), CutOff),
+        ("child not reached", case(Some(V4), None, &[(s(V4), refused("query dp failed"))]).child(), CutOff),
+        ("sleeping child offline", case(Some(V4), None, &[(s(V4), Seen::CutOff)]).child().sleeping(), Asleep),
         // wedged
         (
             "closes at once",
@@ -292,7 +296,7 @@ fn every_verdict_has_its_evidence() {
         assert!(!all.contains("0123456789abcdef\"") && !all.contains("LocalKey"), "{what}: {all}");
         codes.insert(diagnosis.verdict.code());
     }
-    assert_eq!(codes.len(), 10, "a verdict without a case: {codes:?}");
+    assert_eq!(codes.len(), 11, "a verdict without a case: {codes:?}");
 }
 
 #[test]
