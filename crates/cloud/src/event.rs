@@ -122,6 +122,16 @@ pub enum What {
         /// In words, with the next step.
         why: String,
     },
+    /// A window for activations was opened, or prolonged, by whatever way.
+    WindowOpened {
+        /// For a uuid or an id; everybody otherwise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        who: Option<String>,
+        /// Seconds since 1970; a time that is over closes this one.
+        until: u64,
+    },
+    /// All windows were closed before their time.
+    WindowsClosed,
     /// Reports are missing: numbers of a device's messages that never came, or were lost when the server was killed.
     Lost {
         /// How many.

@@ -1,7 +1,8 @@
 //! What devices do, for one reader who must know when it missed anything: the hub.
 //!
 //! Watchers share a channel in which a slow one loses what it did not read ([`Shared::events`](crate::shared::Shared)).
-//! The feed has a queue of its own, holds nobody up, and counts what did not fit. What strangers do never comes in.
+//! The feed has a queue of its own, holds nobody up, and counts what did not fit. What strangers do never comes in; what the owner does with
+//! windows for activations does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +60,8 @@ impl Feeder {
 
     /// Never waits.
     pub(crate) fn give(&self, event: &Event) {
-        if event.device.is_none() || matches!(event.what, What::Refusal { .. }) {
+        let of_owner = matches!(event.what, What::WindowOpened { .. } | What::WindowsClosed);
+        if (event.device.is_none() && !of_owner) || matches!(event.what, What::Refusal { .. }) {
             return;
         }
         let mut open = self.open_one();

@@ -219,11 +219,14 @@ async fn carry_out(shared: &Arc<Shared>, owner: &dyn Owner, order: Order) -> Res
             serde_json::to_value(status).map_err(|e| Refusal::new("internal", e.to_string()))
         }
         Order::Allow(window) => {
+            let told = What::WindowOpened { who: window.who.clone(), until: window.until };
             owner.open_window(window);
+            shared.tell(None, None, told);
             Ok(json!({}))
         }
         Order::Close => {
             owner.close_windows();
+            shared.tell(None, None, What::WindowsClosed);
             Ok(json!({}))
         }
         Order::Set { device, cid, dps, patience_ms } => {

@@ -155,6 +155,21 @@ impl CloudLine {
     /// Takes in one event. False when the hub is ending.
     async fn take_in(&self, event: Event, roster: &Roster) -> bool {
         let Event { at_ms, device, name, peer, what } = event;
+        let what = match what {
+            What::WindowOpened { who, until } => {
+                let who = who.unwrap_or_else(|| "any device".to_owned());
+                let (code, text) = match until.saturating_sub(at_ms / 1_000) {
+                    0 => ("window.closed", format!("{who} is given no keys any more")),
+                    left => ("window.opened", format!("for {left} s {who} that asks is given keys")),
+                };
+                return self.inbox.act(Action::Tell { code, text }).await;
+            }
+            What::WindowsClosed => {
+                let text = "no device is given keys any more".to_owned();
+                return self.inbox.act(Action::Tell { code: "window.closed", text }).await;
+            }
+            what => what,
+        };
         let Some(id) = device else { return true };
         // A device that was activated a moment ago may have another id, or be new.
         let Some(device) = roster.current(&id).await else {
@@ -212,8 +227,12 @@ impl CloudLine {
                 );
                 self.inbox.act(Action::Tell { code: "device.taken_in", text }).await
             }
-            // The book changed with these, which its follower sees; refusals do not come in here.
-            What::KeysUsed | What::PasswordPinned | What::Refusal { .. } => true,
+            // The book changed with these, which its follower sees; refusals do not come in here, and windows are told above.
+            What::KeysUsed
+            | What::PasswordPinned
+            | What::Refusal { .. }
+            | What::WindowOpened { .. }
+            | What::WindowsClosed => true,
         }
     }
 

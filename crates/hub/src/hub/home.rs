@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use landfall_book::{Device, Outcome as BookOutcome, Timer};
 use landfall_cloud::backend::{Backend as _, Timers};
 use landfall_cloud::control::{DeviceStatus, Owner as _, Window, status};
+use landfall_cloud::event::What;
 use landfall_proto::dp::{DpId, Dps};
 use landfall_proto::id::{DeviceId, LocalKey};
 use landfall_proto::mqtt::Content;
@@ -203,25 +204,26 @@ impl Home for Hub {
     }
 
     fn open_window(&self, window: Window) -> Result<(), Problem> {
-        if self.cloud.is_none() {
+        let Some(cloud) = &self.cloud else {
             return Err(Problem::new(
                 ProblemKind::Conflict,
                 "cloud.off",
                 "the cloud is off, so that no device can be activated",
             )
             .hint("switch it on: [cloud] enabled = true"));
-        }
-        let until = window.until;
-        let who = window.who.clone().unwrap_or_else(|| "any device".to_owned());
+        };
+        let opened = What::WindowOpened { who: window.who.clone(), until: window.until };
         self.book.open_window(window);
-        let left = until.saturating_sub(self.clock.unix());
-        self.inbox.tell("window.opened", format!("for {left} s {who} that asks is given keys"));
+        // As the control socket does: whoever opens it, it is told by what comes from the cloud.
+        cloud.shared().tell(None, None, opened);
         Ok(())
     }
 
     fn close_windows(&self) {
         self.book.close_windows();
-        self.inbox.tell("window.closed", "no device is given keys any more".to_owned());
+        if let Some(cloud) = &self.cloud {
+            cloud.shared().tell(None, None, What::WindowsClosed);
+        }
     }
 
     fn cloud_side(&self, device: &DeviceId) -> Option<Value> {

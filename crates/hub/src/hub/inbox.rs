@@ -68,13 +68,6 @@ impl Inbox {
         self.messages.send(Message::Act(action)).await.is_ok()
     }
 
-    /// Has the hub tell something that happened, if there is a place: who asks for it does not wait.
-    pub(super) fn tell(&self, code: &'static str, text: String) {
-        if self.messages.try_send(Message::Act(Action::Tell { code, text })).is_err() {
-            tracing::debug!(code, "it is not told: the hub is busy, or ending");
-        }
-    }
-
     /// Waits until everything that was told before was taken in.
     pub(super) async fn settle(&self) {
         let (tell, told) = oneshot::channel();

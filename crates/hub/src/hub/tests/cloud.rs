@@ -1,8 +1,9 @@
 //! Devices in our cloud.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_cloud::control::Window;
+use landfall_cloud::control::{Client, Control, Order, Window};
 use landfall_proto::dp::{DpId, DpValue};
 use landfall_sim::faults::Fault;
 use landfall_sim::model::Physical;
@@ -152,6 +153,16 @@ cloud = { generation = "C", region = "EU", token = "test0001" }
     hub.close_windows();
     assert_eq!(hub.windows(), []);
     change(&mut reader, "the end of it", told("window.closed")).await;
+    // The same when the command does it, by the cloud's own socket.
+    let (shared, owner) = (world.cloud.as_ref().unwrap().shared(), Arc::clone(&world.book));
+    let control = Control::start(Arc::clone(shared), owner).unwrap();
+    let mut command = Client::connect(world.dir()).await.unwrap();
+    command.ask(&Order::Allow(Window { who: None, until: world.clock.unix() + 600 })).await.unwrap();
+    change(&mut reader, "the window of the command", told("window.opened")).await;
+    assert_eq!(hub.windows().len(), 1);
+    command.ask(&Order::Close).await.unwrap();
+    change(&mut reader, "the end of that", told("window.closed")).await;
+    drop(control);
     world.end(&hub, sim).await;
 }
 
