@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use landfall_book::{Book, BookError, Device, LookupError, NameError, Outcome, import, merge};
 use landfall_cloud::book_backend::ChangeError;
+use landfall_link::tls::authority;
 use landfall_proto::id::DeviceId;
 use landfall_proto::lan::TCP_PORT;
 use serde_json::Value;
@@ -269,13 +270,15 @@ fn copy_files(book: &Book, place: &Path, to: &Path) -> Result<Vec<PathBuf>, Prob
             Err(e) => Err(failed(from, &e)),
         }
     };
-    let authority = place.with_file_name("ca");
-    if authority.is_dir() {
+    let trusted = place.with_file_name("ca");
+    if trusted.is_dir() {
         let there = to.join("ca");
         make_private(&there).map_err(|e| failed(&there, &e))?;
-        for entry in std::fs::read_dir(&authority).map_err(|e| failed(&authority, &e))? {
-            let entry = entry.map_err(|e| failed(&authority, &e))?;
-            if entry.file_type().is_ok_and(|t| t.is_file()) {
+        for entry in std::fs::read_dir(&trusted).map_err(|e| failed(&trusted, &e))? {
+            let entry = entry.map_err(|e| failed(&trusted, &e))?;
+            // The lock is of the running process, not of the authority.
+            let is_lock = entry.file_name() == authority::LOCK;
+            if entry.file_type().is_ok_and(|t| t.is_file()) && !is_lock {
                 copy(&entry.path(), there.join(entry.file_name()))?;
             }
         }

@@ -158,9 +158,16 @@ async fn a_back_up_holds_the_book_and_overwrites_nothing() {
     std::fs::write(to.path().join("mine"), "").unwrap();
     assert_eq!(hub.back_up(to.path()).await.unwrap_err().code, "backup.not_empty");
     std::fs::remove_file(to.path().join("mine")).unwrap();
+    let authority = world.dir().join("ca");
+    std::fs::create_dir(&authority).unwrap();
+    for file in ["ca.pem", landfall_link::tls::authority::LOCK] {
+        std::fs::write(authority.join(file), "").unwrap();
+    }
     // The store in memory can't be copied; the book is there all the same.
     let problem = hub.back_up(to.path()).await.unwrap_err();
     assert_eq!(problem.code, "backup.failed", "{problem:?}");
+    assert!(to.path().join("ca/ca.pem").exists());
+    assert!(!to.path().join("ca/lock").exists(), "a lock is nobody's memory");
     // What is in the log is in the copy, which needs none.
     assert!(world.dir().join("book.log").exists() && !to.path().join("book.log").exists());
     let copy = FileStore::new(to.path()).load().unwrap();

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use super::AuthorityError;
 
-/// Carries the advisory lock.
-const LOCK: &str = "lock";
+/// The file that carries the advisory lock: of no use in a copy.
+pub const LOCK: &str = "lock";
 const RENEWAL: &str = "renewal";
 const UNFINISHED: &str = "renewal.tmp";
 /// How long to wait for another process: making an authority takes about a second.

@@ -25,6 +25,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use zeroize::Zeroizing;
 
+pub use files::LOCK;
 pub use names::{NameError, Names};
 
 use super::Certificate;
