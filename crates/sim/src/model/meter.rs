@@ -101,6 +101,12 @@ impl Meter {
         self.sampled = self.sampled.max(now);
     }
 
+    /// Counts what flowed beside the load.
+    pub(super) fn add(&mut self, watt_hours: f64) {
+        self.energy += watt_hours;
+        self.flowed += watt_hours;
+    }
+
     /// Takes the energy counted so far if it is at least `least` watt-hours, as whole watt-hours; the rest stays.
     pub(super) fn take_energy(&mut self, least: f64) -> Option<i64> {
         if self.energy < least {

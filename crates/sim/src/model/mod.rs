@@ -66,6 +66,12 @@ pub trait DeviceModel: fmt::Debug + Send {
         None
     }
 
+    /// So many watt-hours flow at once, beside what it draws. False if it measures none.
+    fn use_energy(&mut self, watt_hours: u32, now: Duration) -> bool {
+        let _ = (watt_hours, now);
+        false
+    }
+
     /// Mains power comes back after a cut.
     fn power_up(&mut self, now: Duration) {
         let _ = now;
@@ -160,6 +166,8 @@ pub enum Physical {
     Button(u8),
     /// A point takes a value, whoever writes it otherwise: a thermometer warms up, a wall remote dims.
     Value(DpId, DpValue),
+    /// So many watt-hours flow at once, whatever is plugged in: for those who can't wait until it has used them.
+    Energy(u32),
     /// Power is cut and comes back: ends every fault, wedge included.
     PowerCycle,
     /// The button is held until the device forgets its owner. Only devices with a cloud side do.
@@ -177,6 +185,9 @@ pub enum PhysicalError {
         /// The button asked for.
         button: u8,
     },
+    /// It measures no energy.
+    #[error("a {0} measures no energy")]
+    NoMeter(Kind),
     /// There is no such sub-device.
     #[error("no sub-device has the cid {0:?}")]
     NoSubDevice(String),
@@ -187,7 +198,9 @@ pub enum PhysicalError {
     #[error("the device has no owner in a cloud to forget")]
     NoCloud,
     /// Not an action.
-    #[error("{0:?} is no physical action; try `button`, `button 2`, `1=true`, `power-cycle` or `reset`")]
+    #[error(
+        "{0:?} is no physical action; try `button`, `button 2`, `1=true`, `energy 10`, `power-cycle` or `reset`"
+    )]
     Unknown(String),
 }
 
@@ -216,6 +229,12 @@ impl Physical {
                 }
                 Ok(())
             }
+            Self::Energy(watt_hours) => {
+                if model.use_energy(*watt_hours, now) {
+                    return Ok(());
+                }
+                Err(PhysicalError::NoMeter(model.points().product().kind))
+            }
             Self::PowerCycle | Self::Reset => Ok(()),
         }
     }
@@ -224,7 +243,7 @@ impl Physical {
 impl FromStr for Physical {
     type Err = PhysicalError;
 
-    /// `button`, `button 2`, `power-cycle`, `reset`, `DP=VALUE` (JSON or a plain word).
+    /// `button`, `button 2`, `energy 10` (watt-hours), `power-cycle`, `reset`, `DP=VALUE` (JSON or a plain word).
     fn from_str(s: &str) -> Result<Self, PhysicalError> {
         let unknown = || PhysicalError::Unknown(s.chars().take(60).collect());
         let s = s.trim();
@@ -239,6 +258,9 @@ impl FromStr for Physical {
                 "" => Ok(Self::Button(1)),
                 n => n.parse().map(Self::Button).map_err(|_| unknown()),
             };
+        }
+        if let Some(n) = s.strip_prefix("energy ") {
+            return n.trim().parse().map(Self::Energy).map_err(|_| unknown());
         }
         let (dp, value) = s.split_once('=').ok_or_else(unknown)?;
         let dp = dp.trim().parse().map_err(|_| unknown())?;
@@ -353,6 +375,7 @@ mod tests {
     fn physical_actions_read_from_text() {
         assert_eq!("button".parse(), Ok(Physical::Button(1)));
         assert_eq!("button 2".parse(), Ok(Physical::Button(2)));
+        assert_eq!("energy 12".parse(), Ok(Physical::Energy(12)));
         assert_eq!("power-cycle".parse(), Ok(Physical::PowerCycle));
         assert_eq!("reset".parse(), Ok(Physical::Reset));
         assert_eq!("22=500".parse(), Ok(Physical::Value(DpId(22), DpValue::Value(500))));

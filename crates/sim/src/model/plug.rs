@@ -116,6 +116,12 @@ impl DeviceModel for Plug {
         Some(self.meter.flowed())
     }
 
+    fn use_energy(&mut self, watt_hours: u32, now: Duration) -> bool {
+        self.meter.add(f64::from(watt_hours));
+        self.report_energy(now);
+        true
+    }
+
     fn press(&mut self, n: u8, now: Duration) -> bool {
         let Some(switch) =
             usize::from(n).checked_sub(1).and_then(|i| self.countdowns.get(i)).map(Countdown::switch)
@@ -205,6 +211,21 @@ mod tests {
         assert!((50..=56).contains(&sum), "{sum} Wh");
         assert!(reports >= 5, "{reports}");
         assert!(plug.points().number(ENERGY) <= 10);
+    }
+
+    #[test]
+    fn what_flows_at_once_is_told_once_it_is_worth_it() {
+        let mut plug = model(Kind::Plug, Load::None);
+        let mut told = vec![];
+        for watt_hours in [12, 4, 5, 1, 10, 10] {
+            Physical::Energy(watt_hours).act(&mut *plug, secs(1)).unwrap();
+            told.push(changes(&mut *plug));
+        }
+        let (none, ten) = ("{}", r#"{"17":10}"#);
+        assert_eq!(told, [r#"{"17":12}"#, none, none, ten, ten, ten]);
+        assert_eq!(plug.flowed(), Some(42.0));
+        let error = Physical::Energy(1).act(&mut *model(Kind::Bulb, Load::None), secs(1)).unwrap_err();
+        assert_eq!(error.to_string(), "a bulb measures no energy");
     }
 
     #[test]

@@ -270,6 +270,12 @@ impl Driver {
                 }
                 let _gone = reply.send(self.device.queried(cid.as_ref()).unwrap_or_default());
             }
+            Command::Flowed(cid, reply) => {
+                if self.device.is_up() {
+                    self.device.catch_up(now);
+                }
+                let _gone = reply.send(self.device.flowed(cid.as_ref()));
+            }
             Command::Ask(to) => self.device.handle_ask(to, now),
             Command::Pair(pairing, reply) => {
                 let _gone = reply.send(self.device.pair(pairing, now));

@@ -166,6 +166,7 @@ pub(crate) enum Command {
     Press(Option<Cid>, Physical, oneshot::Sender<Result<(), PhysicalError>>),
     Fault(Fault, oneshot::Sender<()>),
     Points(Option<Cid>, oneshot::Sender<Dps>),
+    Flowed(Option<Cid>, oneshot::Sender<Option<f64>>),
     Ask(Ipv4Addr),
     Pair(Pairing, oneshot::Sender<Result<(), PairError>>),
     Look(oneshot::Sender<CloudState>),
@@ -327,6 +328,16 @@ impl Simulation {
     pub async fn points(&self, device: &str) -> Result<Dps, SimError> {
         let (r, cid) = self.find(device)?;
         self.ask(r, |reply| Command::Points(cid, reply)).await
+    }
+
+    /// What flowed through a device or sub-device (id or name) since it was made, in watt-hours: the truth, whatever its
+    /// reports say. `None`: it measures none.
+    ///
+    /// # Errors
+    /// No such device, or it stopped.
+    pub async fn flowed(&self, device: &str) -> Result<Option<f64>, SimError> {
+        let (r, cid) = self.find(device)?;
+        self.ask(r, |reply| Command::Flowed(cid, reply)).await
     }
 
     /// Something happens to a device or sub-device (id or name) in the room where it is.

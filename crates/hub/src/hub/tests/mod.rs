@@ -4,5 +4,6 @@ mod away;
 mod book;
 mod cloud;
 mod console;
+mod energy;
 mod lan;
 mod world;
