@@ -126,6 +126,8 @@ async fn hub() -> Result<()> {
     });
     while asked().await? {
         let most_waiting = most.swap(0, Ordering::Relaxed);
+        // Before the rows are counted: when nothing waits now, all of them are there.
+        let status = home.status();
         let mut stored = 0;
         for n in 0..DEVICES {
             let query = HistoryQuery {
@@ -138,7 +140,6 @@ async fn hub() -> Result<()> {
             };
             stored += home.store().history(&query).await?.first().map_or(0, |s| s.samples.len());
         }
-        let status = home.status();
         println!(
             "{}",
             json!({"stored": stored, "dropped": status.store.dropped + status.inbox_dropped,
