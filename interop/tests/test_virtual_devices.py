@@ -114,8 +114,8 @@ def test_tuyapi_hears_heartbeats(meet, version):
 def test_refresh_brings_measurements(home, meet, policy, client, version):
     agent, name = meet(policy, client, version, timeout=1)
     points = METERING[KINDS[version]]
-    # Only what changed since the last report is pushed: ask until a measurement has moved, which at the turn of the mains' slow
-    # wave takes its time.
+    # Only what changed since the last report is pushed: ask until a measurement has moved. Once nothing came within 20 s; whether
+    # nothing had moved or a push was lost is not known.
     end = time.monotonic() + 4 * DEADLINE
     shown = {}
     while not shown and time.monotonic() < end:
