@@ -258,6 +258,9 @@ impl Server {
             tracing::warn!("the servers for devices did not end in time");
         }
         self.hub.shutdown().await;
+        if tokio::time::timeout(FAREWELL, self.book.close()).await.is_err() {
+            tracing::warn!("the book was not put into one file in time; the next start does it");
+        }
     }
 }
 

@@ -216,7 +216,9 @@ fn changes_of_the_book(home: &Home) {
 
 #[test]
 fn the_book_is_changed_without_a_cloud() {
-    changes_of_the_book(&home());
+    let home = home();
+    changes_of_the_book(&home);
+    assert!(!data(&home).join("book.log").exists(), "each command leaves one file behind");
 }
 
 #[test]

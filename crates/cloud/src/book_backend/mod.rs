@@ -204,6 +204,12 @@ impl BookBackend {
         Ok(Arc::new(Self { writer: Writer::start(Arc::clone(&inner)), inner }))
     }
 
+    /// Takes no more changes, and returns when those that were asked for are on disk, in one file without a log beside it.
+    /// Whoever does not wait for this leaves the log to the next one, as a kill does: nothing is lost.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+
     /// Where the book is, for messages.
     pub fn place(&self) -> &std::path::Path {
         self.inner.store.place()

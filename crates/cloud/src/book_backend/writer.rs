@@ -2,13 +2,15 @@
 //! comes back after a power cut does not write its book once for each device.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use landfall_book::{Book, BookError};
 use landfall_proto::id::DeviceId;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::lane::Refill;
 use super::{Inner, locked};
@@ -31,8 +33,12 @@ type Finish = Box<dyn FnOnce(Result<(), BackendError>) + Send>;
 type Job = Box<dyn FnOnce(Option<&mut Book>) -> Finish + Send>;
 
 /// Where changes are handed in.
-#[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Job>);
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    end: CancellationToken,
+    /// Taken by whoever waits for the end.
+    task: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,11 +61,23 @@ fn ended() -> BackendError {
 }
 
 impl Writer {
-    /// Starts the task. It ends when the last writer is dropped.
+    /// Starts the task. It ends by [`close`](Self::close), or when the writer is dropped.
     pub(super) fn start(inner: Arc<Inner>) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(run(inner, queue));
-        Self(jobs)
+        let end = CancellationToken::new();
+        let task = tokio::spawn(run(inner, queue, end.clone()));
+        Self { jobs, end, task: Mutex::new(Some(task)) }
+    }
+
+    /// Takes no more changes, and waits until those that were handed in are done and the book is one file.
+    pub(super) async fn close(&self) {
+        self.end.cancel();
+        let task = locked(&self.task).take();
+        if let Some(task) = task
+            && let Err(e) = task.await
+        {
+            unfinished("the end of the book's writer", &e);
+        }
     }
 
     /// Changes the book; on return it is on disk and in the index.
@@ -85,7 +103,7 @@ impl Writer {
                 let _gone = tell.send(outcome);
             })
         });
-        if self.0.send(job).await.is_err() {
+        if self.jobs.send(job).await.is_err() {
             return Changed::Failed(ended());
         }
         told.await.unwrap_or_else(|_| Changed::Failed(ended()))
@@ -104,7 +122,7 @@ impl Writer {
     }
 }
 
-async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
+async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>, end: CancellationToken) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut jobs = Vec::new();
@@ -118,6 +136,11 @@ async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
                     break;
                 }
                 true
+            }
+            // What was handed in before is still received.
+            () = end.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                false
             }
             () = inner.woken.notified() => {
                 if due.is_none() && locked(&inner.lane).waits() {
@@ -152,6 +175,16 @@ async fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
+/// Work beside the runtime came to no end. A runtime that ends under it cancels it, which a kill could have done as well: the
+/// log keeps what was written.
+fn unfinished(what: &str, e: &JoinError) {
+    if e.is_cancelled() {
+        tracing::debug!("{what} was not waited for");
+    } else {
+        tracing::error!("{what}: {e}");
+    }
+}
+
 /// Waits until then; for ever without.
 async fn at(due: Option<Instant>) {
     match due {
@@ -170,7 +203,7 @@ async fn fold(inner: &Arc<Inner>) {
     match folded {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::warn!("changes stay in the log beside the book: {}", super::failed(&e)),
-        Err(e) => tracing::error!("the log was not put into the book: {e}"),
+        Err(e) => unfinished("putting the log into the book", &e),
     }
 }
 
@@ -179,7 +212,7 @@ async fn write(inner: &Arc<Inner>, jobs: Vec<Job>) {
     let inner = Arc::clone(inner);
     let done = tokio::task::spawn_blocking(move || write_now(&inner, jobs)).await;
     if let Err(e) = done {
-        tracing::error!("a change of the book was not finished: {e}");
+        unfinished("a change of the book", &e);
     }
 }
 
@@ -267,6 +300,6 @@ async fn refresh(inner: &Arc<Inner>) {
         })
     });
     if let Err(e) = looked.await {
-        tracing::error!("the book was not looked at: {e}");
+        unfinished("a look at the book", &e);
     }
 }

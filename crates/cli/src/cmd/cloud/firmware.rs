@@ -4,7 +4,7 @@ use anyhow::{Context as _, anyhow};
 use landfall_cloud::control::{ImageInfo, Order, Owner as _};
 use serde_json::json;
 
-use super::reach::{Reach, book_refused, find};
+use super::reach::{Reach, find};
 use super::status;
 use crate::args::cloud::CloudFirmware;
 use crate::context::Context;
@@ -30,8 +30,9 @@ pub(super) async fn run(context: &Context, c: CloudFirmware) -> Outcome {
                 let said = reach.ask(&order).await?;
                 (serde_json::from_value::<ImageInfo>(said["image"].clone())?, said["told"] == json!(true))
             } else {
-                let image = reach.owner()?.approve(&device.id, channel, &told, &file).await;
-                (image.map_err(book_refused)?, false)
+                let approved =
+                    reach.with_book(async |book| book.approve(&device.id, channel, &told, &file).await);
+                (approved.await?, false)
             };
             let when = if asked {
                 "it was told to ask for it now"
@@ -52,7 +53,7 @@ pub(super) async fn run(context: &Context, c: CloudFirmware) -> Outcome {
                 let order = Order::Withdraw { device: device.id.clone(), kind: channel };
                 reach.ask(&order).await?["withdrawn"] == json!(true)
             } else {
-                reach.owner()?.withdraw(&device.id, channel).await.map_err(book_refused)?
+                reach.with_book(async |book| book.withdraw(&device.id, channel).await).await?
             };
             if !withdrawn {
                 return Err(Failure::with_hint(

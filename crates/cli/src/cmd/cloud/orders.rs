@@ -9,7 +9,7 @@ use landfall_cloud::control::{Order, Owner as _, SetOutcome, Window};
 use landfall_proto::dp::{DpValue, Dps};
 use serde_json::{Value, json};
 
-use super::reach::{Reach, book_refused, find};
+use super::reach::{Reach, find};
 use crate::args::cloud::{
     CloudAllow, CloudDevice, CloudRefresh, CloudReset, CloudSet, CloudTimers, factory_id,
 };
@@ -178,7 +178,7 @@ pub(super) async fn unpin(context: &Context, a: &CloudDevice) -> Outcome {
     let unpinned = if reach.client.is_some() {
         reach.ask(&Order::Unpin { device: device.id.clone() }).await?["unpinned"] == json!(true)
     } else {
-        reach.owner()?.unpin(&device.id).await.map_err(book_refused)?
+        reach.with_book(async |book| book.unpin(&device.id).await).await?
     };
     context.say(&if unpinned {
         format!("the next password of {} is pinned", clean(&device.name))
@@ -198,14 +198,15 @@ pub(super) async fn timers(context: &Context, a: &CloudTimers) -> Outcome {
         None => None,
     };
     let Some(timers) = given else {
-        return show_timers(context, &reach.owner()?.timers(&device.id), a.json.json, &device.name);
+        let shown = reach.with_book(async |book| Ok(book.timers(&device.id))).await?;
+        return show_timers(context, &shown, a.json.json, &device.name);
     };
     let n = timers.as_ref().map(Vec::len);
     let told = if reach.client.is_some() {
         let said = reach.ask(&Order::Timers { device: device.id.clone(), timers }).await?;
         said["told"] == json!(true)
     } else {
-        reach.owner()?.set_timers(&device.id, timers).await.map_err(book_refused)?;
+        reach.with_book(async |book| book.set_timers(&device.id, timers).await).await?;
         false
     };
     let when = if told { "it was told to fetch them" } else { "it fetches them when it connects" };

@@ -43,9 +43,18 @@ impl Reach {
         }
     }
 
-    /// The book as it can be changed without a running cloud.
-    pub(super) fn owner(&self) -> Result<Arc<BookBackend>, Failure> {
-        Ok(BookBackend::open(FileStore::new(&self.dir), Clock::system())?)
+    /// Does something with the book, without a running cloud. On return what it changed is on disk, in one file.
+    ///
+    /// # Errors
+    /// The book can't be read, or it refused.
+    pub(super) async fn with_book<T>(
+        &self,
+        work: impl AsyncFnOnce(&Arc<BookBackend>) -> Result<T, OwnerError>,
+    ) -> Result<T, Failure> {
+        let owner = BookBackend::open(FileStore::new(&self.dir), Clock::system())?;
+        let done = work(&owner).await;
+        owner.close().await;
+        done.map_err(book_refused)
     }
 }
 
@@ -95,7 +104,7 @@ fn refused(e: ClientError) -> Failure {
 }
 
 /// What the book refused without a cloud.
-pub(super) fn book_refused(e: OwnerError) -> Failure {
+fn book_refused(e: OwnerError) -> Failure {
     let code = e.code;
     with_hint(e.into(), code)
 }

@@ -68,7 +68,11 @@ pub(super) async fn run(context: &Context, a: &CloudRun) -> Outcome {
     };
     drop(control);
     context.say("ending");
-    if tokio::time::timeout(END, cloud.shutdown()).await.is_err() {
+    let all = async {
+        cloud.shutdown().await;
+        owner.close().await;
+    };
+    if tokio::time::timeout(END, all).await.is_err() {
         return Err(Failure::with_hint(
             anyhow!("the cloud did not end within {} s; it is left as it is", END.as_secs()),
             "-v shows what it waits for",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use landfall_cloud::book_backend::BookBackend;
 use landfall_cloud::control::{
     DeviceStatus, KeysKnown, Order, Running, Status, StepStatus, Stranger, status,
 };
@@ -24,13 +25,15 @@ pub(super) async fn collect(reach: &mut Reach) -> Result<Status, Failure> {
     if reach.client.is_some() {
         return Ok(serde_json::from_value(reach.ask(&Order::Status).await?)?);
     }
-    let owner = reach.owner()?;
     let handshakes = Handshakes::open(&reach.dir);
-    handshakes.ask_whose({
-        let owner = Arc::clone(&owner);
-        move |who| whose(&*owner, who)
-    });
-    Ok(status(&*owner, &*owner, &handshakes, None))
+    let look = async |book: &Arc<BookBackend>| {
+        handshakes.ask_whose({
+            let book = Arc::clone(book);
+            move |who| whose(&*book, who)
+        });
+        Ok(status(&**book, &**book, &handshakes, None))
+    };
+    reach.with_book(look).await
 }
 
 pub(super) async fn run(context: &Context, a: &Json) -> Outcome {

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use landfall_cloud::control::{Order, Owner as _};
 use serde_json::{Value, json};
 
-use super::reach::{Reach, book_refused};
+use super::reach::Reach;
 use crate::args::cloud::CloudUser;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context, c: CloudUser) -> Outcome {
             let removed = if reach.client.is_some() {
                 reach.ask(&Order::RemovePerson { name: name.clone() }).await?["removed"] == json!(true)
             } else {
-                reach.owner()?.remove_person(&name).await.map_err(book_refused)?
+                reach.with_book(async |book| book.remove_person(&name).await).await?
             };
             if !removed {
                 return Err(Failure::with_hint(
@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, c: CloudUser) -> Outcome {
             Ok(())
         }
         CloudUser::List(json) => {
-            let people = reach.owner()?.people();
+            let people = reach.with_book(async |book| Ok(book.people())).await?;
             if json.json {
                 return out::json(&people);
             }
@@ -51,7 +51,7 @@ async fn add(context: &Context, reach: &mut Reach, name: String) -> Outcome {
             _ => return Err(Failure::Request { error: anyhow!("the cloud told no password"), hint: None }),
         }
     } else {
-        reach.owner()?.add_person(&name).await.map_err(book_refused)?
+        reach.with_book(async |book| book.add_person(&name).await).await?
     };
     out::line(&password)?;
     context.say(&format!(

@@ -55,6 +55,30 @@ async fn a_flush_and_a_change_store_what_devices_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closing_ends_what_was_begun_and_leaves_one_file() {
+    let house = House::with(vec![Device::new(id("bf01"), "Plug")]);
+    let log = house.dir.path().join(LOG_NAME);
+    house.backend.announce(&id("bf01"), said("1.0.1"));
+    house.backend.add_person("nodered").await.unwrap();
+    assert!(fs::metadata(&log).is_ok_and(|m| m.len() > 0), "a change goes into the log");
+    // Handed in before the end, and not waited for.
+    let backend = Arc::clone(&house.backend);
+    let begun = tokio::spawn(async move { backend.add_person("ha").await });
+    tokio::task::yield_now().await;
+    house.backend.announce(&id("bf01"), said("1.0.2"));
+    house.backend.close().await;
+    begun.await.unwrap().unwrap();
+    assert!(!log.exists(), "the log is in the book");
+    assert_eq!(stored(&house, 0).as_deref(), Some("1.0.2"));
+    assert_eq!(house.book().people().len(), 2);
+    let refused = house.backend.add_person("late").await.unwrap_err().to_string();
+    assert!(refused.contains("not being written any more"), "{refused}");
+    // Once more is no fault.
+    house.backend.close().await;
+    assert_eq!(house.book().people().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_process_changes_is_noticed() {
     let house = House::with(vec![Device::new(id("bf01"), "Plug")]);
     house.backend.announce(&id("bf01"), said("1.0.1"));
