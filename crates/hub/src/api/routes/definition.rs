@@ -5,10 +5,12 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use landfall_proto::dp::DpId;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use super::devices::{change, meant};
 use super::{Answered, Home, tagged};
+use crate::api::Shared;
 use crate::api::answer::Answer;
 use crate::api::body::{DefinitionBody, DeviceBody, PointEdit, PointWords};
 use crate::api::extract::{JsonBody, Path, Query};
@@ -68,9 +70,7 @@ pub(super) async fn edit_point(
     Path((device, dp)): Path<(String, u16)>,
     JsonBody(PointEdit(words)): JsonBody<PointEdit>,
 ) -> Answered<Response> {
-    let view = meant(&shared, &device, &headers)?;
-    let definition = Some(DefinitionEdit::Point { id: DpId(dp), words: Some(words) });
-    change(&shared, &view, Edit { definition, ..Edit::default() }).await
+    say_of(&shared, &headers, &device, dp, Some(words)).await
 }
 
 /// Takes back what the owner's own definition says of one point, so that the other sources count; all else in it stays.
@@ -84,7 +84,18 @@ pub(super) async fn drop_point(
     headers: HeaderMap,
     Path((device, dp)): Path<(String, u16)>,
 ) -> Answered<Response> {
-    let view = meant(&shared, &device, &headers)?;
-    let definition = Some(DefinitionEdit::Point { id: DpId(dp), words: None });
-    change(&shared, &view, Edit { definition, ..Edit::default() }).await
+    say_of(&shared, &headers, &device, dp, None).await
+}
+
+/// What the owner says of one point from now on; nothing for `None`.
+async fn say_of(
+    shared: &Shared,
+    headers: &HeaderMap,
+    device: &str,
+    dp: u16,
+    words: Option<Map<String, Value>>,
+) -> Answered<Response> {
+    let view = meant(shared, device, headers)?;
+    let definition = Some(DefinitionEdit::Point { id: DpId(dp), words });
+    change(shared, &view, Edit { definition, ..Edit::default() }).await
 }
