@@ -14,6 +14,8 @@ import { api, ApiError, path, session } from './api.js';
 /** @typedef {{type: string, seq: number, at_ms: number, device?: string} & Record<string, any>} Change */
 /** @typedef {'starting' | 'live' | 'lost' | 'off'} Connection */
 
+/** @typedef {{seq: number, after: number | null, timer?: ReturnType<typeof setTimeout>}} Wish */
+
 /** Types of changes that the stream tells. */
 const TYPES = ['points', 'event', 'presence', 'line', 'stale', 'energy', 'energy_note', 'command', 'added', 'removed', 'renamed', 'edited', 'hub'];
 const PAGE = 1000;
@@ -59,7 +61,8 @@ class Home {
   #retry;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #watch;
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  /** Devices that are to be read anew: the number of the change that they are to show at least, once they are asked for of that which
+   * came after. @type {Map<string, Wish>} */
   #rereads = new Map();
   /** @type {Map<string, Promise<any>>} */
   #definitions = new Map();
@@ -127,19 +130,37 @@ class Home {
     this.#set('off');
   }
 
-  /** Reads one device anew, soon: many wishes become one question. @param {string} id */
-  reread(id) {
-    if (this.#rereads.has(id)) return;
-    const timer = setTimeout(async () => {
-      this.#rereads.delete(id);
+  /**
+   * Reads one device anew, soon: many wishes become one question, and none where an answer of the API shows this change meanwhile.
+   * @param {string} id
+   * @param {number} [seq] the change's number
+   */
+  reread(id, seq = Infinity) {
+    const before = this.#rereads.get(id);
+    if (before) {
+      if (before.after === null) before.seq = Math.max(before.seq, seq);
+      else before.after = Math.max(before.after, seq);
+      return;
+    }
+    /** @type {Wish} */
+    const wish = { seq, after: null };
+    wish.timer = setTimeout(async () => {
+      wish.after = 0;
+      /** @type {Device | null} */
+      let device = null;
       try {
-        this.#put(await api.get(path`/devices/${id}`));
+        device = await api.get(path`/devices/${id}`);
       } catch (e) {
-        if (e instanceof ApiError && e.status === 404) this.#drop(id);
+        if (e instanceof ApiError && e.status === 404 && this.#rereads.get(id) === wish) this.#drop(id);
         // Anything else is a lost connection, which the stream notices and heals with a whole read.
       }
+      // Removed while the hub answered, it would come back.
+      if (this.#rereads.get(id) !== wish) return;
+      this.#rereads.delete(id);
+      if (device) this.#put(device);
+      if (wish.after > (device?.seq ?? 0)) this.reread(id, wish.after);
     }, REREAD);
-    this.#rereads.set(id, timer);
+    this.#rereads.set(id, wish);
   }
 
   /** Shows what the API answered for a device. @param {Device} device */
@@ -288,7 +309,9 @@ class Home {
     const device = this.devices.get(id);
     if (!device || change.type === 'added' || change.type === 'renamed' || change.type === 'edited') {
       this.#definitions.delete(id);
-      return this.reread(id);
+      // Whoever adds or edits a device here has the answer to that already.
+      if (!device || change.seq > device.seq) this.reread(id, change.seq);
+      return;
     }
     if (change.seq <= device.seq) return;
     device.seq = change.seq;
@@ -316,7 +339,7 @@ class Home {
         break;
       case 'stale':
         // It names points, people see attributes: ask for those.
-        this.reread(id);
+        this.reread(id, change.seq);
         break;
       default:
         return;
@@ -326,6 +349,8 @@ class Home {
 
   /** @param {Device} device */
   #put(device) {
+    const wish = this.#rereads.get(device.id);
+    if (wish && device.seq >= Math.max(wish.seq, wish.after ?? 0)) this.#unwish(device.id);
     const old = this.devices.get(device.id);
     if (old && old.seq > device.seq) {
       // Values that came meanwhile are newer; who it is and where it stands is not told by the stream.
@@ -339,12 +364,17 @@ class Home {
   /** @param {string} id */
   #drop(id) {
     // What is gone is not asked for any more.
-    clearTimeout(this.#rereads.get(id));
-    this.#rereads.delete(id);
+    this.#unwish(id);
     if (!this.devices.delete(id)) return;
     this.#definitions.delete(id);
     this.#mark(id);
     this.#reshape();
+  }
+
+  /** @param {string} id */
+  #unwish(id) {
+    clearTimeout(this.#rereads.get(id)?.timer);
+    this.#rereads.delete(id);
   }
 
   #reshape() {
