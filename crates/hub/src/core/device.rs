@@ -7,7 +7,7 @@ use std::time::Duration;
 use landfall_proto::dp::Dps;
 use landfall_proto::id::{Cid, DeviceId};
 
-use super::energy::{Account, Heard, Note};
+use super::energy::{Account, Early, Heard, Note};
 use super::lane::LineOf;
 use super::out::Ctx;
 use super::points::{MOST_POINTS, Points};
@@ -39,6 +39,7 @@ pub(super) struct Device {
     points: Points,
     told_dropped: bool,
     energy: Option<Account>,
+    early: Early,
     heard_ms: Option<u64>,
     /// The time that the last changes or presses were told for.
     told_ms: u64,
@@ -78,6 +79,7 @@ impl Device {
             points: Points::default(),
             told_dropped: false,
             energy: None,
+            early: Early::default(),
             heard_ms: None,
             told_ms: 0,
             busy: 0,
@@ -107,8 +109,12 @@ impl Device {
 
     fn define(&mut self, ctx: &Ctx<'_>) {
         self.points.define(&self.known.definition);
-        if self.known.definition.metering.is_some() && self.energy.is_none() {
-            self.energy = Some(Account::new(ctx.calendar));
+        if let (Some(metering), None) = (&self.known.definition.metering, &self.energy) {
+            let account = self.energy.insert(Account::new(ctx.calendar));
+            let notes = &mut self.notes;
+            self.early.replay(ctx.now, |heard| {
+                account.hear(metering, heard, ctx.calendar, ctx.settings, notes);
+            });
         }
         self.refresh_at = None;
     }
@@ -305,9 +311,13 @@ impl Device {
             self.tell(ctx, What::Hub { code: "points.too_many", text });
         }
         let up = [self.lan.is_up(), self.cloud.is_up()];
-        if let (Some(account), Some(metering)) = (&mut self.energy, &definition.metering) {
-            let heard = Heard { line, origin, dps: &dps, device_ms, up, now: ctx.now };
-            account.hear(metering, heard, ctx.calendar, ctx.settings, &mut self.notes);
+        let heard = Heard { line, origin, dps: &dps, device_ms, up, now: ctx.now };
+        match (&mut self.energy, &definition.metering) {
+            (Some(account), Some(metering)) => {
+                account.hear(metering, heard, ctx.calendar, ctx.settings, &mut self.notes);
+            }
+            (None, None) if !definition.knows(&dps) => self.early.keep(heard, &dps),
+            _ => {}
         }
         self.tell_notes(ctx);
     }

@@ -2,12 +2,14 @@
 
 mod account;
 mod days;
+mod early;
 mod integrate;
 mod ledger;
 mod meter;
 
 pub(super) use account::{Account, Heard, SavedAccount, SavedLine};
 pub(super) use days::Calendar;
+pub(super) use early::Early;
 
 /// More than a house takes: three phases of 63 A are 43 kW. Milliwatts.
 const MOST_MILLIWATTS: i64 = 50_000_000;

@@ -1,9 +1,10 @@
 //! Accounts of energy in scenarios.
 
 use landfall_proto::dp::DpId;
+use landfall_proto::schema::{Access, DpKind};
 
 use super::fixture::*;
-use crate::core::Action;
+use crate::core::{Action, Known};
 use crate::model::{Cost, EnergyView, Line, LineState, MilliWattHours, What};
 use crate::profile::Metering;
 use Line::{Cloud, Lan};
@@ -46,6 +47,35 @@ fn pushed_deltas_are_added_and_polled_ones_never() {
     assert_eq!((home.energy().total.0, home.energy().copies), (7_000, 1));
     home.skip(S(30)).push(Lan, &[(17, 7)]);
     assert_eq!(home.energy().total.0, 14_000, "an equal delta is another one");
+}
+
+/// A plug whose product nobody knows, before its points are understood.
+fn unknown() -> Known {
+    known(facts(PLUG), definition(&[(1, DpKind::Bool, Access::Rw)]))
+}
+
+#[test]
+fn increments_told_before_points_are_understood_count_once() {
+    let mut home = Home::new(vec![unknown()]);
+    home.line(Lan, Up).line(Cloud, Up).push(Lan, &[(17, 7)]).poll(Lan, &[(17, 7)]);
+    home.skip(S(30)).push(Lan, &[(17, 5)]).push(Cloud, &[(17, 5)]);
+    home.skip(S(9)).act(Action::Devices(vec![known(facts(PLUG), plug())]));
+    // Those of half a minute ago are too old; of the last two one is a copy, and what was asked for is none.
+    assert_eq!((home.energy().total.0, home.energy().copies), (5_000, 1));
+    home.push(Lan, &[(17, 2)]);
+    assert_eq!(home.energy().total.0, 7_000);
+    // Known no more and known again: what was counted is not counted anew.
+    home.act(Action::Devices(vec![unknown()])).push(Lan, &[(17, 3)]);
+    home.act(Action::Devices(vec![known(facts(PLUG), plug())]));
+    assert_eq!(home.energy().total.0, 7_000);
+}
+
+#[test]
+fn reports_of_understood_points_are_not_kept_for_later() {
+    let quiet = crate::profile::Definition { metering: None, ..plug() };
+    let mut home = Home::new(vec![known(facts(PLUG), quiet)]);
+    home.line(Lan, Up).push(Lan, &[(17, 7)]).act(Action::Devices(vec![known(facts(PLUG), plug())]));
+    assert_eq!(home.energy().total.0, 0, "its owner says so from now on");
 }
 
 #[test]
