@@ -140,21 +140,9 @@ fn at_rest(count: usize, time: Duration) -> Result<()> {
 
 fn plug(n: usize) -> Result<Facts> {
     Ok(Facts {
-        id: DeviceId::new(format!("bf00000000000000{n:06}"))?,
-        aliases: Vec::new(),
-        name: format!("plug {n}"),
-        uuid: None,
-        product_id: None,
-        product_name: None,
         category: Some("cz".to_owned()),
-        version: None,
-        software: None,
-        parent: None,
-        cid: None,
-        mac: None,
-        sleeper: false,
         has_key: true,
-        room: None,
+        ..Facts::new(DeviceId::new(format!("bf00000000000000{n:06}"))?, format!("plug {n}"))
     })
 }
 

@@ -131,6 +131,29 @@ pub struct Facts {
     pub room: Option<String>,
 }
 
+impl Facts {
+    /// A device of which the book knows no more than id and name: awake most of the time, without a key.
+    pub const fn new(id: DeviceId, name: String) -> Self {
+        Self {
+            id,
+            aliases: Vec::new(),
+            name,
+            uuid: None,
+            product_id: None,
+            product_name: None,
+            category: None,
+            version: None,
+            software: None,
+            parent: None,
+            cid: None,
+            mac: None,
+            sleeper: false,
+            has_key: false,
+            room: None,
+        }
+    }
+}
+
 /// A point as last reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PointView {

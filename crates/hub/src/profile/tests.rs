@@ -9,21 +9,10 @@ use crate::model::Facts;
 
 fn facts(product: Option<&str>, category: Option<&str>) -> Facts {
     Facts {
-        id: DeviceId::new("bf0123456789abcdefghij").unwrap(),
-        aliases: Vec::new(),
-        name: "Thing".into(),
-        uuid: None,
         product_id: product.map(|p| ProductId::new(p).unwrap()),
-        product_name: None,
         category: category.map(Into::into),
-        version: None,
-        software: None,
-        parent: None,
-        cid: None,
-        mac: None,
-        sleeper: false,
         has_key: true,
-        room: None,
+        ..Facts::new(DeviceId::new("bf0123456789abcdefghij").unwrap(), "Thing".into())
     }
 }
 

@@ -16,21 +16,10 @@ use crate::profile::{Class, Definition, Metering, Point, Source};
 
 pub(super) fn facts(id: &str, name: &str) -> Facts {
     Facts {
-        id: DeviceId::new(id).unwrap(),
-        aliases: Vec::new(),
-        name: name.into(),
-        uuid: None,
         product_id: Some(ProductId::new("keyplug").unwrap()),
-        product_name: None,
-        category: None,
         version: Some(Version::V3_3),
-        software: None,
-        parent: None,
-        cid: None,
-        mac: None,
-        sleeper: false,
         has_key: true,
-        room: None,
+        ..Facts::new(DeviceId::new(id).unwrap(), name.into())
     }
 }
 

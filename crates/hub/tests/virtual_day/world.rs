@@ -110,21 +110,11 @@ pub(crate) struct World {
 fn facts(spec: &DeviceSpec, id: &DeviceId) -> Facts {
     let product = landfall_sim::product::Product::of(spec.kind);
     Facts {
-        id: id.clone(),
-        aliases: Vec::new(),
-        name: spec.name.clone(),
-        uuid: None,
         product_id: Some(ProductId::new(product.id).unwrap()),
-        product_name: None,
         category: Some(product.category.to_owned()),
         version: Some(spec.version),
-        software: None,
-        parent: None,
-        cid: None,
-        mac: None,
-        sleeper: false,
         has_key: true,
-        room: None,
+        ..Facts::new(id.clone(), spec.name.clone())
     }
 }
 

@@ -55,21 +55,13 @@ pub(super) fn of(home: &Home, book: &Book, now: u64, zone: &jiff::tz::TimeZone, 
     for (n, spec) in home.devices.iter().map(|d| &d.spec).enumerate() {
         let Some(device) = book.by_id(&spec.id).filter(|_| spec.load != Load::None) else { continue };
         let facts = Facts {
-            id: device.id.clone(),
-            aliases: Vec::new(),
-            name: device.name.clone(),
             uuid: device.uuid.clone(),
             product_id: device.product_id.clone(),
             product_name: device.product_name.clone(),
             category: device.category.clone(),
             version: device.version,
-            software: None,
-            parent: None,
-            cid: None,
-            mac: None,
-            sleeper: false,
             has_key: true,
-            room: None,
+            ..Facts::new(device.id.clone(), device.name.clone())
         };
         let definition = definitions.of(&facts, &KnownSchemas::of(device, None), &Dps::default());
         if definition.metering.is_none() {

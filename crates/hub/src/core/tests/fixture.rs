@@ -30,23 +30,7 @@ pub(super) fn unix(text: &str) -> u64 {
 }
 
 pub(super) fn facts(text: &str) -> Facts {
-    Facts {
-        id: id(text),
-        aliases: Vec::new(),
-        name: format!("name of {text}"),
-        uuid: None,
-        product_id: None,
-        product_name: None,
-        category: None,
-        version: None,
-        software: None,
-        parent: None,
-        cid: None,
-        mac: None,
-        sleeper: false,
-        has_key: true,
-        room: None,
-    }
+    Facts { has_key: true, ..Facts::new(id(text), format!("name of {text}")) }
 }
 
 /// A definition with a schema of these points.

@@ -221,23 +221,7 @@ pub(super) async fn what_another_value_takes_the_place_of_is_counted(store: Any)
 }
 
 pub(super) async fn what_the_core_tells_in_a_millisecond_is_all_kept(store: Any) {
-    let facts = Facts {
-        id: (*id("bf01")).clone(),
-        aliases: Vec::new(),
-        name: "plug".to_owned(),
-        uuid: None,
-        product_id: None,
-        product_name: None,
-        category: None,
-        version: None,
-        software: None,
-        parent: None,
-        cid: None,
-        mac: None,
-        sleeper: false,
-        has_key: true,
-        room: None,
-    };
+    let facts = Facts { has_key: true, ..Facts::new((*id("bf01")).clone(), "plug".to_owned()) };
     let known = Known { facts: Arc::new(facts), definition: Arc::default() };
     let (grace, zone) = (std::time::Duration::from_secs(60), TimeZone::UTC);
     let settings = Settings { grace, zone, price_milli: None, last: Seq(0) };
